@@ -1,0 +1,27 @@
+//! Forbids the arrow from any tier to another: cloud, edge agent and device runtime never import one
+//! another, they only speak this language.
+//!
+//! Ids, the topic grammar, manifests, releases and signed messages. No I/O, no async, no clock, no
+//! randomness: everything here is a pure function of its arguments, so that every tier can check
+//! what another tier says in exactly the same way.
+
+pub mod cbor;
+pub mod claim;
+pub mod desired;
+pub mod digest;
+pub mod enrol;
+pub mod envelope;
+pub mod id;
+pub mod inventory;
+pub mod job;
+pub mod manifest;
+pub mod name;
+pub mod path;
+pub mod release;
+pub mod report;
+pub mod topic;
+pub mod trust;
+
+pub use digest::Digest;
+pub use name::{DeviceClassName, DeviceIdentity, DeviceName, ModelName, Tenant};
+pub use path::BundlePath;
