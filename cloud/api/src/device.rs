@@ -1,0 +1,169 @@
+//! Devices and gateways: who they are and what they sign that they run.
+
+use std::collections::BTreeMap;
+
+use espalier_protocol::{DeviceClassName, DeviceName, Digest, ModelName, Tenant, id::ReleaseId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A device or gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceView {
+    /// The tenant it belongs to.
+    #[schema(value_type = String)]
+    pub tenant: Tenant,
+    /// Its name in the tenant.
+    #[schema(value_type = String)]
+    pub name: DeviceName,
+    /// Gateway or device.
+    pub role: DeviceRole,
+    /// The gateway it sits behind; none when it speaks with the cloud itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub gateway: Option<DeviceName>,
+    /// What builds it takes.
+    #[schema(value_type = String)]
+    pub class: DeviceClassName,
+    /// The operators' labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it enrolled.
+    #[schema(value_type = String, format = DateTime)]
+    pub enrolled_at: Timestamp,
+    /// When its last report was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen: Option<Timestamp>,
+    /// Its certificate.
+    pub certificate: CertificateView,
+    /// What it says about its hardware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub inventory: Option<serde_json::Value>,
+    /// What it runs, model by model, with what is wanted of it.
+    pub models: Vec<DeviceModelView>,
+    /// Messages and files that it refused, newest first; at most the last 20.
+    pub refused: Vec<RefusedView>,
+}
+
+/// Something that a device refused before it could touch anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedView {
+    /// When the report of it was stored.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What it looked like.
+    #[schema(example = "wrong-key")]
+    pub attack: String,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+/// What part a device plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceRole {
+    /// An edge agent with devices behind it.
+    Gateway,
+    /// A device.
+    Device,
+}
+
+impl From<espalier_protocol::enrol::Role> for DeviceRole {
+    fn from(role: espalier_protocol::enrol::Role) -> Self {
+        match role {
+            espalier_protocol::enrol::Role::Gateway => Self::Gateway,
+            espalier_protocol::enrol::Role::Device => Self::Device,
+        }
+    }
+}
+
+/// The certificate of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// Serial number, hex.
+    pub serial: String,
+    /// The id of the device's key, hex.
+    pub key_id: String,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub not_after: Timestamp,
+    /// It was revoked; the device gets no door open.
+    pub revoked: bool,
+}
+
+/// One model on one device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceModelView {
+    /// The model.
+    #[schema(value_type = String)]
+    pub model: ModelName,
+    /// The release that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<WantedView>,
+    /// What it serves now, as it signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<SlotView>,
+    /// What it can go back to without a download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<SlotView>,
+    /// Where its current assignment stands, as it signed; the stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "active")]
+    pub progress: Option<String>,
+    /// The named kind of the last failure, when the last word was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What is wanted of a device for one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WantedView {
+    /// The release.
+    #[schema(value_type = Uuid)]
+    pub release: ReleaseId,
+    /// SHA-256 of `release.json`.
+    #[schema(value_type = String)]
+    pub release_digest: Digest,
+    /// Digest of the bundle's manifest.
+    #[schema(value_type = String)]
+    pub bundle: Digest,
+    /// The sequence of the desired state that says so.
+    pub sequence: u64,
+}
+
+/// A slot as the device reported it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SlotView {
+    /// The release that it came with.
+    #[schema(value_type = Uuid)]
+    pub release: ReleaseId,
+    /// SHA-256 of `release.json`.
+    #[schema(value_type = String)]
+    pub release_digest: Digest,
+    /// Digest of the bundle's manifest.
+    #[schema(value_type = String)]
+    pub bundle: Digest,
+}
+
+/// Replaces the labels of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetLabels {
+    /// All labels it has from now on. At most 64; names and values at most 63 characters.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Which devices to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeviceQuery {
+    /// The `next` of the page before; none for the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The most rows wanted, 1 to 1000; 100 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}

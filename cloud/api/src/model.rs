@@ -1,0 +1,123 @@
+//! Models and their immutable versions.
+//!
+//! An import is two steps that can each be repeated: the files go up one by one to
+//! `PUT /api/v1/blobs/{sha256}`, then a version names them. So a broken upload costs one file, and
+//! bytes that the cloud already holds are not sent again.
+
+use espalier_protocol::{BundlePath, Digest, ModelName, id::ModelVersionId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The answer to an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlobView {
+    /// SHA-256 of the content, lower-case hex.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Where the files of a new model version come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CreateModelVersion {
+    /// Files uploaded before.
+    Files {
+        /// The name of each file beside its content; one of them is `model.json`.
+        files: Vec<NamedBlob>,
+    },
+    /// The cloud fetches `model.json` at this address and the files it names beside it.
+    Url {
+        /// `https://…/model.json`.
+        #[schema(value_type = String, format = "uri")]
+        url: url::Url,
+    },
+}
+
+/// A file of a model version: its name in the model's folder and its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedBlob {
+    /// A relative path without `..`.
+    #[schema(value_type = String, example = "encoder.onnx")]
+    pub path: BundlePath,
+    /// SHA-256 of the content, lower-case hex.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+}
+
+/// A named line of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelView {
+    /// The name.
+    #[schema(value_type = String)]
+    pub name: ModelName,
+    /// The contract by which its bundles are served.
+    #[schema(example = "promptable-segmentation")]
+    pub task: String,
+    /// When its first version was imported.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// The newest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub latest_version: Option<ModelVersionId>,
+}
+
+/// An immutable full model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelVersionView {
+    /// The version's id.
+    #[schema(value_type = Uuid)]
+    pub id: ModelVersionId,
+    /// The model it belongs to.
+    #[schema(value_type = String)]
+    pub model: ModelName,
+    /// When it was imported.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Whether its graphs were looked at, and what was found.
+    #[serde(flatten)]
+    pub state: ModelVersionState,
+    /// The files with sizes and digests.
+    pub files: Vec<FileView>,
+    /// Bytes of all files together.
+    pub total_bytes: u64,
+    /// The model's description as imported.
+    #[schema(value_type = Object)]
+    pub description: serde_json::Value,
+}
+
+/// What is known of an imported model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ModelVersionState {
+    /// The forge is looking at the graphs.
+    Inspecting,
+    /// The graphs are valid and known.
+    Ready {
+        /// What the forge found: inputs, outputs, opset, parameters, operators, per graph.
+        #[schema(value_type = Object)]
+        inspection: serde_json::Value,
+    },
+    /// The files are not a model that can be built from.
+    Refused {
+        /// Why; a sentence for people.
+        reason: String,
+    },
+}
+
+/// A file that the cloud holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileView {
+    /// Relative path in its folder.
+    #[schema(value_type = String)]
+    pub path: BundlePath,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, lower-case hex.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+}
