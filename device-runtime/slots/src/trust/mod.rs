@@ -1,0 +1,19 @@
+//! What a device believes, and why: two signers must agree before a byte is fetched.
+//!
+//! The *release keys* say which releases exist: TUF metadata, kept in [`Metadata`] and renewed by a [`Refresh`]. The
+//! *deployer key*, itself a TUF target, says which of them this device runs now: [`verify_desired`]. [`agree`] brings both
+//! together in a [`VerifiedPlan`], the only thing that an update starts from. [`Floors`] remember what was seen, so that
+//! nothing older is accepted again.
+
+mod crypto;
+mod desired;
+mod floors;
+mod metadata;
+mod plan;
+mod refresh;
+
+pub use desired::{Accepted, News, Recipient, TIME_SLACK, open_ack, verify_desired};
+pub use floors::Floors;
+pub use metadata::{Metadata, Target, TrustError};
+pub use plan::{PlanRefusal, VerifiedPlan, agree};
+pub use refresh::{Refresh, Wanted};
