@@ -1,0 +1,226 @@
+//! Writing the TUF repository: a root, and editions of targets, snapshot and timestamp under it.
+//!
+//! Every function takes bytes and gives bytes; where they are kept is the caller's business. The schema, the
+//! canonical form and the verification are `tough`'s; the signatures are made by our own [`KeySource`], which
+//! keeps all of it synchronous. Target names are flat: implementations disagree on where the digest goes in
+//! the name of a target in a folder.
+
+mod freshness;
+mod root;
+mod targets;
+
+pub use freshness::{Timestamp, sign_snapshot, sign_timestamp};
+pub use root::{RoleHolders, RootPlan, TRUST_FIELD, TrustedRoot, sign_root};
+pub use targets::{TargetFile, TrustedTargets, accept_targets, read_targets, sign_targets};
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+
+use tough::schema::decoded::{Decoded, Hex};
+use tough::schema::key::{Ed25519Key, Ed25519Scheme, Key};
+use tough::schema::{Role, Signature, Signed};
+
+use crate::keys::{KeyError, KeySource};
+
+/// Largest metadata file that is parsed; a device refuses larger ones too. Stops endless data.
+pub const MAX_METADATA_BYTES: usize = 4 * 1024 * 1024;
+
+/// The specification's version that our files state.
+const SPEC_VERSION: &str = "1.0.0";
+
+/// One signed metadata file, ready to be kept and served as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedFile {
+    /// Its version within its role.
+    pub version: NonZeroU64,
+    /// When devices stop trusting it.
+    pub expires: jiff::Timestamp,
+    /// The bytes. Never re-serialised: other files state their digest.
+    pub bytes: Vec<u8>,
+}
+
+/// Why metadata was not written, or not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TufError {
+    /// Larger than [`MAX_METADATA_BYTES`].
+    #[error("the {role} metadata has {bytes} bytes, at most {MAX_METADATA_BYTES} are read")]
+    TooLarge {
+        /// Which role.
+        role: &'static str,
+        /// How large.
+        bytes: usize,
+    },
+    /// Not metadata of that role.
+    #[error("this is no {role} metadata: {reason}")]
+    Malformed {
+        /// Which role.
+        role: &'static str,
+        /// What the parser said.
+        reason: String,
+    },
+    /// Too few good signatures by the role's keys.
+    #[error("the {role} metadata is not signed as the root demands: {reason}")]
+    BadSignature {
+        /// Which role.
+        role: &'static str,
+        /// What the verifier said.
+        reason: String,
+    },
+    /// The keys at hand cannot sign for the role.
+    #[error("{given} of the keys at hand may sign {role}, {needed} must; the root names {named}")]
+    WrongKeys {
+        /// Which role.
+        role: &'static str,
+        /// How many of the given keys the root names for it.
+        given: usize,
+        /// The role's threshold.
+        needed: u64,
+        /// The key ids that the root names, shortened.
+        named: String,
+    },
+    /// Somebody else signed an edition in the meantime, or an old one is offered again.
+    #[error(
+        "version {offered} of the targets was offered, version {expected} is next; fetch the current targets and sign again"
+    )]
+    WrongVersion {
+        /// What was offered.
+        offered: u64,
+        /// What would be accepted.
+        expected: u64,
+    },
+    /// Already expired, or about to.
+    #[error("the {role} metadata expires at {expires}, which is too soon")]
+    Expired {
+        /// Which role.
+        role: &'static str,
+        /// When.
+        expires: jiff::Timestamp,
+    },
+    /// The edition does not hold the file that it was signed for.
+    #[error("the signed targets do not name {0} with its length and digest")]
+    TargetMissing(String),
+    /// An edition dropped or changed a target of the one before.
+    #[error("the signed targets drop or change {0}, which the current ones name")]
+    TargetChanged(String),
+    /// A target name with a folder or with characters that need escaping.
+    #[error("`{0}` is no target name here: a-z, 0-9, '.', '-' and '_', at most 200 characters")]
+    BadName(String),
+    /// Versions ran out of range.
+    #[error("version 0 is no version of metadata")]
+    ZeroVersion,
+    /// A key would not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Signs `role` with those of `signers` that `allowed` names, and lays the file out.
+fn sign<T>(
+    role: T,
+    name: &'static str,
+    allowed: &Allowed,
+    signers: &[&dyn KeySource],
+) -> Result<SignedFile, TufError>
+where
+    T: Role,
+{
+    let message = role
+        .canonical_form()
+        .map_err(|reason| malformed(name, reason))?;
+    let mut signatures = Vec::new();
+    for signer in signers {
+        let keyid = key_id(*signer)?;
+        if allowed.keyids.contains(&keyid)
+            && !signatures
+                .iter()
+                .any(|known: &Signature| known.keyid == keyid)
+        {
+            signatures.push(Signature {
+                keyid,
+                sig: signer.sign(&message)?.into(),
+            });
+        }
+    }
+    allowed.enough(name, signatures.len())?;
+    let (version, expires) = (role.version(), role.expires());
+    let bytes = lay_out(
+        &Signed {
+            signed: role,
+            signatures,
+        },
+        name,
+    )?;
+    Ok(SignedFile {
+        version,
+        expires,
+        bytes,
+    })
+}
+
+/// Who may sign a role, and how many must.
+struct Allowed {
+    keyids: Vec<Decoded<Hex>>,
+    threshold: NonZeroU64,
+}
+
+impl Allowed {
+    fn enough(&self, role: &'static str, given: usize) -> Result<(), TufError> {
+        if given as u64 >= self.threshold.get() {
+            return Ok(());
+        }
+        let named: Vec<_> = self.keyids.iter().map(|id| hex::encode(&id[..6])).collect();
+        Err(TufError::WrongKeys {
+            role,
+            given,
+            needed: self.threshold.get(),
+            named: named.join(", "),
+        })
+    }
+}
+
+/// Pretty JSON with sorted keys and a last newline: the same metadata is the same bytes.
+fn lay_out<T: serde::Serialize>(signed: &T, role: &'static str) -> Result<Vec<u8>, TufError> {
+    let value = serde_json::to_value(signed).map_err(|reason| malformed(role, reason))?;
+    let mut bytes = serde_json::to_vec_pretty(&value).map_err(|reason| malformed(role, reason))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], role: &'static str) -> Result<T, TufError> {
+    if bytes.len() > MAX_METADATA_BYTES {
+        return Err(TufError::TooLarge {
+            role,
+            bytes: bytes.len(),
+        });
+    }
+    serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))
+}
+
+fn malformed(role: &'static str, reason: impl std::fmt::Display) -> TufError {
+    TufError::Malformed {
+        role,
+        reason: reason.to_string(),
+    }
+}
+
+fn tuf_key(source: &dyn KeySource) -> Key {
+    let keyval = Ed25519Key {
+        public: source.public_key().as_bytes().to_vec().into(),
+        _extra: HashMap::new(),
+    };
+    Key::Ed25519 {
+        keyval,
+        scheme: Ed25519Scheme::Ed25519,
+        _extra: HashMap::new(),
+    }
+}
+
+fn key_id(source: &dyn KeySource) -> Result<Decoded<Hex>, TufError> {
+    tuf_key(source)
+        .key_id()
+        .map_err(|reason| malformed("key", reason))
+}
+
+fn version(number: u64) -> Result<NonZeroU64, TufError> {
+    NonZeroU64::new(number).ok_or(TufError::ZeroVersion)
+}
