@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::action::AllowedAction;
+use crate::{action::AllowedAction, page::PageQuery};
 
 /// Asks the forge for a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -23,6 +23,35 @@ pub struct CreateBuild {
     pub device_class: DeviceClassName,
     /// The recipe, TOML.
     pub recipe: String,
+}
+
+/// Which builds to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BuildQuery {
+    /// Only builds of this full model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Uuid>)]
+    pub model_version: Option<ModelVersionId>,
+    /// The `next` of the page before; none for the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The most rows wanted, 1 to 1000; 100 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+impl BuildQuery {
+    /// The part that says which page.
+    #[must_use]
+    pub fn page(&self) -> PageQuery {
+        PageQuery {
+            after: self.after.clone(),
+            limit: self.limit,
+        }
+    }
 }
 
 /// A build, on its way or made.

@@ -150,20 +150,6 @@ pub struct SlotView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetLabels {
-    /// All labels it has from now on. At most 64; names and values at most 63 characters.
+    /// All labels it has from now on. At most 32; keys and values have 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`.
     pub labels: BTreeMap<String, String>,
-}
-
-/// Which devices to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DeviceQuery {
-    /// The `next` of the page before; none for the first page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// The most rows wanted, 1 to 1000; 100 when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<u32>,
 }

@@ -8,6 +8,7 @@
 //! anchor in the documentation) and [`page::Page`] (how lists are cut).
 
 pub mod action;
+pub mod broker;
 pub mod build;
 pub mod claim;
 pub mod device;

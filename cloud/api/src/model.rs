@@ -78,35 +78,18 @@ pub struct ModelVersionView {
     /// When it was imported.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Whether its graphs were looked at, and what was found.
-    #[serde(flatten)]
-    pub state: ModelVersionState,
+    /// The task that it is served by.
+    #[schema(example = "promptable-segmentation")]
+    pub task: String,
+    /// One sentence for people.
+    pub summary: String,
     /// The files with sizes and digests.
     pub files: Vec<FileView>,
     /// Bytes of all files together.
     pub total_bytes: u64,
-    /// The model's description as imported.
+    /// What the inspection of its graphs found: inputs, outputs, opset, parameters, operators.
     #[schema(value_type = Object)]
-    pub description: serde_json::Value,
-}
-
-/// What is known of an imported model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum ModelVersionState {
-    /// The forge is looking at the graphs.
-    Inspecting,
-    /// The graphs are valid and known.
-    Ready {
-        /// What the forge found: inputs, outputs, opset, parameters, operators, per graph.
-        #[schema(value_type = Object)]
-        inspection: serde_json::Value,
-    },
-    /// The files are not a model that can be built from.
-    Refused {
-        /// Why; a sentence for people.
-        reason: String,
-    },
+    pub facts: serde_json::Value,
 }
 
 /// A file that the cloud holds.

@@ -17,9 +17,11 @@ pub struct CreateRollout {
     /// A signed release.
     #[schema(value_type = Uuid)]
     pub release: ReleaseId,
-    /// Which devices.
-    #[serde(default)]
-    pub selector: Selector,
+    /// Which devices: `all`, or conditions on labels, `site=berlin,!spare`, with `device` and `class`
+    /// as further keys.
+    #[serde(default = "everyone")]
+    #[schema(example = "site=berlin,line in (1,2)")]
+    pub selector: String,
     /// The stages in order; each device is in exactly one. A canary and the rest when left out.
     #[serde(default = "canary_then_rest")]
     pub stages: Vec<StageSpec>,
@@ -28,51 +30,79 @@ pub struct CreateRollout {
     pub start: bool,
 }
 
-/// Which devices of the tenant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "select", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Selector {
-    /// Every device that has a build in the release.
-    #[default]
-    All,
-    /// Devices that carry all of these labels.
-    Labels {
-        /// Label → value.
-        labels: std::collections::BTreeMap<String, String>,
-    },
-}
-
-/// One stage: who is in it, and when it has passed.
+/// One stage: who is in it, when it has passed, and when it stops the rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageSpec {
     /// What people call it.
     #[schema(example = "canary")]
     pub name: String,
-    /// How many of the selected devices.
+    /// How many of the enlisted devices.
     pub size: StageSize,
-    /// The stage passes when at least this share of its devices is active, 0 to 1.
-    #[schema(minimum = 0.0, maximum = 1.0)]
-    pub success_threshold: f64,
-    /// The rollout stops when more than this share of its devices failed, 0 to 1. A silent device
-    /// counts as failed once the timeout is over.
-    #[schema(minimum = 0.0, maximum = 1.0)]
-    pub failure_threshold: f64,
-    /// Seconds that a device has from its desired state to its report.
+    /// The stage passes when at least this share of its devices serves the release, in percent.
+    #[serde(default = "default_success")]
+    #[schema(minimum = 0.0, maximum = 100.0)]
+    pub success_percent: f64,
+    /// The rollout stops when more than this share of the devices whose end is known failed, in
+    /// percent. A silent device counts as failed once the timeout is over.
+    #[serde(default = "default_failure")]
+    #[schema(minimum = 0.0, maximum = 100.0)]
+    pub failure_percent: f64,
+    /// Fewest devices whose end is known before failures may stop the rollout.
+    #[serde(default = "default_sample")]
+    pub min_sample: u32,
+    /// Seconds that a device has from being told; afterwards its silence is a failure.
+    #[serde(default = "default_timeout")]
     #[schema(minimum = 1)]
-    pub timeout_seconds: u64,
+    pub timeout_seconds: u32,
+    /// What stopping means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
-/// How many devices a stage takes.
+/// How many devices a stage takes, after the stages before it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageSize {
     /// That many devices.
     Count(u32),
-    /// That share of the selection, in percent, rounded up.
+    /// That share of all enlisted devices, in percent, rounded up.
     Percent(f64),
-    /// All that no earlier stage took. Only for the last stage.
+    /// All that are left. The last stage, and only the last.
     Rest,
+}
+
+/// What a gate does when too many devices failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Wait for a person.
+    #[default]
+    Pause,
+    /// Tell nobody else.
+    Abort,
+    /// Send everybody back to the slot that they kept.
+    Revert,
+}
+
+fn default_success() -> f64 {
+    95.0
+}
+
+fn default_failure() -> f64 {
+    5.0
+}
+
+fn default_sample() -> u32 {
+    1
+}
+
+fn default_timeout() -> u32 {
+    3600
+}
+
+fn everyone() -> String {
+    "all".to_owned()
 }
 
 /// The stages of a rollout that names none: one device in ten (at least one), then the rest.
@@ -81,17 +111,18 @@ pub fn canary_then_rest() -> Vec<StageSpec> {
     let stage = |name: &str, size| StageSpec {
         name: name.to_owned(),
         size,
-        success_threshold: 1.0,
-        failure_threshold: 0.0,
-        timeout_seconds: 600,
+        success_percent: default_success(),
+        failure_percent: default_failure(),
+        min_sample: default_sample(),
+        timeout_seconds: default_timeout(),
+        on_failure: OnFailure::default(),
     };
     vec![
-        stage("canary", StageSize::Percent(10.0)),
         StageSpec {
-            success_threshold: 0.95,
-            failure_threshold: 0.05,
-            ..stage("rest", StageSize::Rest)
+            success_percent: 100.0,
+            ..stage("canary", StageSize::Percent(10.0))
         },
+        stage("rest", StageSize::Rest),
     ]
 }
 
@@ -111,7 +142,7 @@ pub struct RolloutView {
     #[schema(value_type = String)]
     pub model: ModelName,
     /// Which devices it was made for.
-    pub selector: Selector,
+    pub selector: String,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -120,45 +151,76 @@ pub struct RolloutView {
     pub state: RolloutState,
     /// The stages with their devices counted.
     pub stages: Vec<StageView>,
-    /// Devices in all stages, by state.
-    pub counts: AssignmentCounts,
+    /// Devices in all stages, by phase.
+    pub counts: PhaseCounts,
+    /// Selected devices that were not enlisted, with the reason; known once it is started.
+    pub left_out: Vec<LeftOutView>,
     /// What can be done with it now, and why not.
     pub actions: Vec<AllowedAction>,
+}
+
+/// A selected device that was not enlisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOutView {
+    /// The device.
+    #[schema(value_type = String)]
+    pub device: DeviceName,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// Where a rollout stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RolloutState {
-    /// Created, not started.
+    /// Created, not started: nobody is enlisted yet.
     Draft,
-    /// A stage is under way.
+    /// A stage is open.
     Running {
-        /// The stage's place, from 0.
+        /// The open stage's place, from 0.
         stage: u32,
+        /// Since when it is open.
+        #[schema(value_type = String, format = DateTime)]
+        since: Timestamp,
     },
-    /// No further device gets the release until somebody resumes.
+    /// Nobody else is told; devices that were told go on.
     Paused {
-        /// The stage's place, from 0.
+        /// The open stage's place, from 0.
         stage: u32,
-        /// Who or what paused it.
+        /// Since when.
+        #[schema(value_type = String, format = DateTime)]
+        since: Timestamp,
+        /// Who or what paused it, for people.
         reason: String,
     },
     /// Every stage passed.
-    Completed,
+    Completed {
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        at: Timestamp,
+    },
     /// Stopped for good; devices keep what they run.
     Aborted {
-        /// Who or what aborted it.
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        at: Timestamp,
+        /// Who or what aborted it, for people.
         reason: String,
     },
-    /// Devices go back to the slot they kept.
+    /// Devices go back to the slot that they kept.
     Reverting {
-        /// Who or what asked for it.
+        /// Since when.
+        #[schema(value_type = String, format = DateTime)]
+        since: Timestamp,
+        /// Who or what asked for it, for people.
         reason: String,
     },
-    /// Every device that took the release is back on the slot it kept.
+    /// Every device is back, or has had the time for it.
     Reverted {
-        /// Who or what asked for it.
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        at: Timestamp,
+        /// Who or what asked for it, for people.
         reason: String,
     },
 }
@@ -169,41 +231,43 @@ pub struct StageView {
     /// What was asked for.
     #[serde(flatten)]
     pub spec: StageSpec,
-    /// `waiting`, `running`, `passed` or `failed`.
+    /// Where it stands.
     pub progress: StageProgress,
-    /// Devices in this stage, by state.
-    pub counts: AssignmentCounts,
+    /// Its devices, by phase.
+    pub counts: PhaseCounts,
 }
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageProgress {
-    /// Not begun.
+    /// Not open.
     Waiting,
-    /// Under way.
-    Running,
-    /// Its success threshold was reached.
+    /// Open, and its gate waits.
+    Open,
+    /// Its gate let it pass.
     Passed,
-    /// Its failure threshold was crossed.
+    /// Its gate stopped the rollout.
     Failed,
 }
 
-/// Devices counted by the state of their assignment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AssignmentCounts {
+/// Devices counted by the phase of their assignment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseCounts {
     /// In all.
     pub total: u64,
     /// Not told yet.
     pub pending: u64,
-    /// Told, and on the way: accepted, downloading, verified or in trial.
-    pub in_progress: u64,
+    /// Told, and their end is not known.
+    pub underway: u64,
     /// Serving the release.
     pub active: u64,
-    /// Failed, or silent past the timeout.
+    /// Failed, went back by themselves, or silent past the timeout.
     pub failed: u64,
-    /// Back on the slot they kept.
-    pub reverted: u64,
+    /// On their way back.
+    pub returning: u64,
+    /// Each phase by its word (`downloading`, `trial`, `silent`, …), those above zero.
+    pub phases: std::collections::BTreeMap<String, u64>,
 }
 
 /// One release for one device.
@@ -217,47 +281,65 @@ pub struct AssignmentView {
     pub device: DeviceName,
     /// Its stage's place, from 0.
     pub stage: u32,
-    /// Which try this is, from 1.
+    /// Where it should get to: the release, or back.
+    pub goal: AssignmentGoal,
+    /// Which try this is, from 1; 0 before the first.
     pub attempt: u32,
-    /// Where it stands.
+    /// Where it stands, in one word: `pending`, `sent`, `accepted`, `downloading`, `verified`,
+    /// `trial`, `active`, `failed`, `rolled-back`, `silent`, `cancelled`, `withdrawn`, `returning`,
+    /// `returned`, `return-failed`, `return-silent`.
+    pub phase: String,
+    /// What is known beyond that word.
     #[serde(flatten)]
-    pub state: AssignmentState,
-    /// When it last changed.
-    #[schema(value_type = String, format = DateTime)]
-    pub changed_at: Timestamp,
+    pub detail: AssignmentDetail,
 }
 
-/// Where an assignment stands.
+/// Where an assignment should get to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignmentGoal {
+    /// The release's bundle.
+    Install,
+    /// Back to what served before.
+    Return,
+}
+
+/// What is known of an assignment beyond its phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum AssignmentState {
-    /// Its stage has not begun.
-    Pending,
-    /// Desired state was published; no word yet.
-    Published,
-    /// The device verified and accepted it.
-    Accepted,
-    /// Bytes are coming.
-    Downloading {
-        /// Bytes so far.
-        done: u64,
-        /// Bytes in all.
-        total: u64,
+pub enum AssignmentDetail {
+    /// The device was not told.
+    Untold,
+    /// The device is on its way.
+    Underway {
+        /// When it was told.
+        #[schema(value_type = String, format = DateTime)]
+        sent_at: Timestamp,
+        /// Bytes that it has, and bytes in all, while it downloads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<BytesView>,
     },
-    /// All bytes are there and verified.
-    Verified,
-    /// The new bundle is being tried beside the old one.
-    Trial,
-    /// The device serves it.
+    /// The device serves what it should.
     Active(ActivationView),
-    /// Not begun or given up; what served before still serves.
+    /// The device failed; what served before serves.
     Failed(FailureView),
-    /// The device was on the new bundle and went back to the one it kept by itself.
-    RolledBack(FailureView),
-    /// The operator's revert: the device is told to go back to the slot it kept.
-    Reverting,
-    /// The device serves the slot it kept.
-    Reverted,
+    /// The device was told and did not end in time.
+    Silent {
+        /// When it was told.
+        #[schema(value_type = String, format = DateTime)]
+        sent_at: Timestamp,
+    },
+    /// Nothing more will happen to it.
+    Closed,
+}
+
+/// A download's progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BytesView {
+    /// Bytes so far.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
 }
 
 /// The measurements of a successful update.
