@@ -1,3 +1,9 @@
 //! Forbids the arrow from hostile model files to keys and database: a process of its own that only makes builds.
 
+pub mod data;
+pub mod inspect;
 pub mod onnx;
+pub mod quantise;
+pub mod recipe;
+pub mod sandbox;
+pub mod scenes;

@@ -1,0 +1,3 @@
+//! The subcommands of `espalier-forge`, one file each.
+
+pub mod scenes;
