@@ -38,10 +38,41 @@ pub(super) fn run(
     embedding: &Embedding,
     prompt: &Prompt,
 ) -> Result<NamedTensors, SegmentError> {
+    let made = prompt_tensors(description, graph, embedding, prompt)?;
+    let embeddings = description.embeddings.iter().zip(embedding.tensors());
+    let inputs: Vec<(&str, &Tensor)> = embeddings
+        .chain(made.iter().map(|(name, tensor)| (name, tensor)))
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    Ok(graph.run(&inputs)?)
+}
+
+/// Everything that [`run`] gives to the graph.
+pub(super) fn inputs(
+    description: &Decoder,
+    graph: &Graph,
+    embedding: &Embedding,
+    prompt: &Prompt,
+) -> Result<NamedTensors, SegmentError> {
+    let embeddings = description.embeddings.iter().zip(embedding.tensors());
+    let mut inputs: NamedTensors = embeddings
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .collect();
+    inputs.extend(prompt_tensors(description, graph, embedding, prompt)?);
+    Ok(inputs)
+}
+
+/// The inputs beside the embedding.
+fn prompt_tensors(
+    description: &Decoder,
+    graph: &Graph,
+    embedding: &Embedding,
+    prompt: &Prompt,
+) -> Result<NamedTensors, SegmentError> {
     let (coordinates, labels) = prompt::tensors(prompt, embedding.placing(), description, graph)?;
     let mut made = vec![
-        (&description.point_coords, coordinates),
-        (&description.point_labels, labels),
+        (description.point_coords.clone(), coordinates),
+        (description.point_labels.clone(), labels),
     ];
     if let Some(mask) = &description.mask_input {
         let (height, width) = (mask.height as usize, mask.width as usize);
@@ -49,22 +80,17 @@ pub(super) fn run(
             vec![1, 1, height, width],
             Elements::F32(vec![0.0; height * width]),
         );
-        made.push((&mask.mask, nothing));
+        made.push((mask.mask.clone(), nothing));
         made.push((
-            &mask.has_mask,
+            mask.has_mask.clone(),
             Tensor::filled(vec![1], Elements::F32(vec![0.0])),
         ));
     }
     if let Some(name) = &description.original_size {
         let size = vec![embedding.height() as f32, embedding.width() as f32];
-        made.push((name, Tensor::filled(vec![2], Elements::F32(size))));
+        made.push((name.clone(), Tensor::filled(vec![2], Elements::F32(size))));
     }
-    let embeddings = description.embeddings.iter().zip(embedding.tensors());
-    let inputs: Vec<(&str, &Tensor)> = embeddings
-        .chain(made.iter().map(|(name, tensor)| (*name, tensor)))
-        .map(|(name, tensor)| (name.as_str(), tensor))
-        .collect();
-    Ok(graph.run(&inputs)?)
+    Ok(made)
 }
 
 /// The masks in pixels of the original picture, best score first.

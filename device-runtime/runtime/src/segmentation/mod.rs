@@ -21,7 +21,7 @@ use espalier_protocol::Digest;
 use espalier_protocol::manifest::{Prompt, PromptableSegmentation, Serving};
 
 use crate::folder::ModelFolder;
-use crate::graph::{Graph, GraphError, GraphOptions};
+use crate::graph::{Graph, GraphError, GraphOptions, NamedTensors};
 use crate::picture::{Picture, PictureError};
 use crate::preprocess;
 use crate::provider::Placement;
@@ -194,6 +194,19 @@ impl Segmenter {
         let outputs = self.encoder.run(&[(&encoder.input, &input)])?;
         timings.encode += started.elapsed();
         Embedding::pick(outputs, &encoder.outputs, picture, placing)
+    }
+
+    /// What the decoder is given for a prompt: calibration watches the graph at work on it.
+    ///
+    /// # Errors
+    /// When the prompt is not about this picture.
+    pub fn prompt_inputs(
+        &self,
+        embedding: &Embedding,
+        prompt: &Prompt,
+    ) -> Result<NamedTensors, SegmentError> {
+        prompt::check(prompt, embedding.width(), embedding.height())?;
+        decoder::inputs(&self.task.decoder, &self.decoder, embedding, prompt)
     }
 
     /// The masks for a prompt, best score first; adds to the timings of decoder and masks.
