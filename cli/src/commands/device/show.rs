@@ -1,0 +1,104 @@
+//! `espalier device show`.
+
+use clap::Args;
+use espalier_api::device::{DeviceModelView, DeviceView};
+use espalier_protocol::DeviceName;
+use jiff::Timestamp;
+
+use super::list::{role, standing, via};
+use crate::commands::Context;
+use crate::failure::Failure;
+use crate::format::{labels, moment, or_dash, to_the_second};
+use crate::output::{Shown, facts, rows};
+
+/// Show one gateway or device.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Its name
+    name: DeviceName,
+}
+
+impl Show {
+    /// Reads and shows.
+    ///
+    /// # Errors
+    /// When the server cannot be asked or knows no such device.
+    pub async fn run(self, context: Context) -> Result<(), Failure> {
+        let device: DeviceView = context
+            .client()?
+            .get(&format!("/devices/{}", self.name))
+            .await?;
+        context.output.show(&device)
+    }
+}
+
+impl Shown for DeviceView {
+    fn text(&self, now: Timestamp) -> String {
+        let certificate = format!(
+            "{}, valid until {}{}",
+            self.certificate.serial,
+            to_the_second(self.certificate.not_after),
+            if self.certificate.revoked {
+                ", REVOKED"
+            } else {
+                ""
+            }
+        );
+        let about = facts([
+            ("name", format!("{}/{}", self.tenant, self.name)),
+            ("role", role(self.role).into()),
+            ("class", self.class.to_string()),
+            ("via", via(self)),
+            ("labels", labels(&self.labels)),
+            ("enrolled", moment(self.enrolled_at, now)),
+            (
+                "last report",
+                self.last_seen
+                    .map_or_else(|| "never".into(), |seen| moment(seen, now)),
+            ),
+            ("certificate", certificate),
+        ]);
+        let models = self.models.iter().map(model_row);
+        let models = rows(
+            ["model", "state", "serves", "keeps", "wanted"],
+            models,
+            "No model was rolled out to it yet.",
+        );
+        let refused = self
+            .refused
+            .iter()
+            .map(|r| [to_the_second(r.at), r.attack.clone(), r.detail.clone()]);
+        let refused = rows(
+            ["refused at", "attack", "detail"],
+            refused,
+            "It refused nothing.",
+        );
+        format!("{about}\n\n{models}\n\n{refused}")
+    }
+}
+
+fn model_row(model: &DeviceModelView) -> [String; 5] {
+    [
+        model.model.to_string(),
+        standing(model),
+        or_dash(
+            model
+                .active
+                .as_ref()
+                .map(|slot| slot.release_digest.short()),
+        ),
+        or_dash(
+            model
+                .previous
+                .as_ref()
+                .map(|slot| slot.release_digest.short()),
+        ),
+        or_dash(model.desired.as_ref().map(|wanted| {
+            format!(
+                "{} (state {})",
+                wanted.release_digest.short(),
+                wanted.sequence
+            )
+        })),
+    ]
+}
