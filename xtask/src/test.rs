@@ -1,0 +1,72 @@
+//! `cargo xtask test`: every test of the workspace, and a list of those that could not run here.
+
+use std::fs;
+use std::path::Path;
+
+use crate::args::Args;
+use crate::failure::{Failure, Result};
+use crate::setup::{self, Setup};
+use crate::{process, workspace};
+
+pub const HELP: &str = "\
+Runs every test of the workspace.
+
+Usage: cargo xtask test [--long] [--interop] [--postgres npm] [-- filter]
+
+What a test needs and this machine lacks makes the test skip itself; the skipped ones are listed at the end.
+
+Options:
+  --long           more seeds and longer runs, as before a release
+  --interop        also against other people's programs (Mosquitto, python-tuf, both PostgreSQL majors)
+  --postgres npm   use the pinned PostgreSQL even where the machine has one
+
+Whatever follows `--` goes to `cargo test`, for instance `-- -p espalier-flows kill`.";
+
+pub fn command(mut args: Args) -> Result<()> {
+    let choice = setup::choice(&mut args)?;
+    let long = args.flag("--long");
+    let interop = args.flag("--interop");
+    let filter = args.into_handed_on("test")?;
+    let setup = Setup::ensure(choice)?;
+    build()?;
+    let skipped = workspace::target().join("skipped-tests");
+    forget(&skipped);
+    let mut tests = process::cargo(["test", "--workspace"]);
+    setup
+        .apply(&mut tests)
+        .args(filter)
+        .env("ESPALIER_SKIP_LOG", &skipped);
+    tests
+        .envs(long.then_some(("ESPALIER_TEST_LONG", "1")))
+        .envs(interop.then_some(("ESPALIER_TEST_INTEROP", "1")));
+    let outcome = process::run(&mut tests);
+    list(&skipped);
+    outcome.map_err(|_| Failure::new("tests failed; see above"))
+}
+
+/// Tests start the workspace's programs, which `cargo test` alone would not build.
+fn build() -> Result<()> {
+    process::run(&mut process::cargo([
+        "build",
+        "--workspace",
+        "--bins",
+        "--tests",
+    ]))
+    .map_err(|_| Failure::new("the build failed; its own message is above"))
+}
+
+fn forget(skipped: &Path) {
+    // A log that stays because it cannot be removed only lists too much.
+    let _ = fs::remove_file(skipped);
+}
+
+fn list(skipped: &Path) {
+    let text = fs::read_to_string(skipped).unwrap_or_default();
+    let mut tests: Vec<&str> = text.lines().collect();
+    tests.sort_unstable();
+    tests.dedup();
+    match tests.len() {
+        0 => println!("no test was skipped"),
+        count => println!("{count} skipped here:\n  {}", tests.join("\n  ")),
+    }
+}
