@@ -11,11 +11,11 @@ use crate::args::Args;
 use crate::failure::{Failure, Result, While};
 use crate::postgres::Choice;
 use crate::setup::Setup;
-use crate::{console, process, workspace};
+use crate::{arrows, console, process, workspace};
 
 pub const HELP: &str = "\
-Makes the derived files again: the description of every SQL query (.sqlx), the OpenAPI document, and the console's
-TypeScript client.
+Makes the derived files again: the description of every SQL query (.sqlx), the OpenAPI document, the console's
+TypeScript client, and the list of arrows between crates.
 
 Usage: cargo xtask gen [--check]
 
@@ -23,10 +23,11 @@ Options:
   --check   change nothing, and fail when a committed file differs from what would be made";
 
 /// Committed files that this command makes. A folder stands for the files in it.
-const DERIVED: [&str; 3] = [
+const DERIVED: [&str; 4] = [
     ".sqlx",
     "cloud/api/openapi.json",
     "cloud/console/src/api/generated.ts",
+    "docs/arrows.txt",
 ];
 
 pub fn command(mut args: Args) -> Result<()> {
@@ -62,21 +63,21 @@ pub fn command(mut args: Args) -> Result<()> {
 }
 
 fn make(setup: &Setup) -> Result<()> {
+    write("docs/arrows.txt", &arrows::text()?)?;
     describe_queries(setup)?;
-    let document =
-        process::output(process::command(workspace::program("espalier-cloud")).arg("openapi"))?;
-    let path = workspace::root().join("cloud/api/openapi.json");
-    fs::write(&path, document).while_trying(|| format!("write {}", path.display()))?;
+    let cloud = workspace::program("espalier-cloud");
+    let document = process::output(process::command(cloud).arg("openapi"))?;
+    write("cloud/api/openapi.json", &document)?;
     let Some(console) = console::folder() else {
         return Ok(());
     };
     console::install(&console)?;
-    process::output(
-        process::command("npm")
-            .args(["run", "gen", "--silent"])
-            .current_dir(console),
-    )
-    .map(drop)
+    let npm = ["run", "gen", "--silent"];
+    process::output(process::command("npm").args(npm).current_dir(console)).map(drop)
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(workspace::root().join(path), text).while_trying(|| format!("write {path}"))
 }
 
 /// The compiler asks a database with today's tables about every query, and writes the answers to `.sqlx`.

@@ -1,6 +1,7 @@
 //! Forbids a second way to set up, run and check the project: whatever a person or the CI needs is a command here.
 
 mod args;
+mod arrows;
 mod cache;
 mod console;
 mod demo;
@@ -30,7 +31,8 @@ Commands:
   demo    build everything and watch a full model become a signed edge build that a fleet runs
   test    run every test of the workspace
   lint    check formatting and lints
-  gen     make the derived files again (OpenAPI document, TypeScript client, .sqlx)
+  gen     make the derived files again (.sqlx, OpenAPI document, TypeScript client, arrows)
+  arrows  print which crate depends on which
   bench   measure, and print figures
   help    this text, or `cargo xtask help <command>`
 
@@ -59,6 +61,7 @@ fn run(mut args: Args) -> Result<()> {
         "test" => test::command(args),
         "lint" => lint::command(args),
         "gen" => generate::command(args),
+        "arrows" => arrows::command(args),
         "help" | "-h" | "--help" => {
             let topic = args.command().unwrap_or_else(|| "help".to_owned());
             println!("{}", help(&topic)?);
@@ -77,6 +80,7 @@ fn help(command: &str) -> Result<&'static str> {
         "test" => test::HELP,
         "lint" => lint::HELP,
         "gen" => generate::HELP,
+        "arrows" => arrows::HELP,
         unknown => return Err(unknown_command(unknown)),
     })
 }
