@@ -1,0 +1,205 @@
+//! One door for all protocols: admits a request, computes it away from the network's threads, counts it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use espalier_protocol::Digest;
+use espalier_protocol::manifest::Prompt;
+use espalier_runtime::segmentation::SegmentError;
+
+use crate::admission::{Admission, Refused};
+use crate::answer::Answer;
+use crate::host::ModelHost;
+use crate::metrics::Metrics;
+use crate::place::Place;
+
+/// Limits of a service; each stops a way of exhausting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that compute at once.
+    pub workers: usize,
+    /// Requests that wait for a worker.
+    pub queue: usize,
+    /// How long a request may take in all.
+    pub time: Duration,
+    /// How large a request's body may be, in bytes.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    /// One worker, as the default host has one session; a queue of 16; 30 seconds; a picture and its prompt.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            queue: 16,
+            time: Duration::from_secs(30),
+            body: 48 << 20,
+        }
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no such model here.
+    #[error("no model `{0}` is served here: GET /v2/models lists those that are")]
+    UnknownModel(String),
+    /// The request insists on another bundle than the one that serves.
+    #[error("bundle {wanted} is not the one that serves: {serving} is")]
+    OtherBundle {
+        /// The one that was asked for.
+        wanted: Digest,
+        /// The one that serves.
+        serving: Digest,
+    },
+    /// Too many requests, or too slow.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It was not computed in time.
+    #[error("the request took longer than {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    /// The picture, the prompt or the model is at fault.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The worker panicked.
+    #[error("the worker stopped while it computed")]
+    WorkerLost,
+}
+
+impl ServeError {
+    /// A short, stable word for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownModel(_) => "unknown-model",
+            Self::OtherBundle { .. } => "other-bundle",
+            Self::Refused(_) => "busy",
+            Self::TimedOut(_) => "timeout",
+            Self::Segment(error) => error.kind(),
+            Self::WorkerLost => "worker-lost",
+        }
+    }
+}
+
+/// The models of one process behind one admission queue.
+#[derive(Debug)]
+pub struct Service {
+    host: Arc<ModelHost>,
+    place: Place,
+    limits: Limits,
+    admission: Admission,
+    metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl Service {
+    /// A service of the host's models.
+    #[must_use]
+    pub fn new(host: Arc<ModelHost>, place: Place, limits: Limits) -> Self {
+        let admission = Admission::new(limits.workers, limits.queue);
+        let draining = AtomicBool::new(false);
+        Self {
+            host,
+            place,
+            limits,
+            admission,
+            metrics: Metrics::default(),
+            draining,
+        }
+    }
+
+    /// What serves.
+    #[must_use]
+    pub fn host(&self) -> &Arc<ModelHost> {
+        &self.host
+    }
+
+    /// Where this is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The limits that hold.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// From now on not ready: whoever balances load should look elsewhere, requests are still answered.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether requests should come here: something serves, and no end is in sight.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Acquire) && !self.host.instances().is_empty()
+    }
+
+    /// Answers a prompt about a picture's file; with `pin`, only by that very bundle.
+    ///
+    /// # Errors
+    /// By name; see [`ServeError`].
+    pub async fn segment(
+        &self,
+        model: &str,
+        pin: Option<Digest>,
+        picture: Bytes,
+        prompt: Prompt,
+    ) -> Result<Answer, ServeError> {
+        let started = Instant::now();
+        let outcome = self.compute(model, pin, picture, prompt).await;
+        match &outcome {
+            Ok(_) => self.metrics.answered(model, started.elapsed()),
+            // A name from outside must not become a label: anybody could make up millions.
+            Err(ServeError::UnknownModel(_)) => self.metrics.failed("", "unknown-model"),
+            Err(error) => self.metrics.failed(model, error.kind()),
+        }
+        outcome
+    }
+
+    async fn compute(
+        &self,
+        model: &str,
+        pin: Option<Digest>,
+        picture: Bytes,
+        prompt: Prompt,
+    ) -> Result<Answer, ServeError> {
+        let deadline = tokio::time::Instant::now() + self.limits.time;
+        if self.host.instance(model).is_none() {
+            return Err(ServeError::UnknownModel(model.to_owned()));
+        }
+        let turn = self.admission.turn(self.limits.time).await?;
+        // Chosen when the computation begins: a switch while the request waited is already seen.
+        let instance = self
+            .host
+            .instance(model)
+            .ok_or_else(|| ServeError::UnknownModel(model.to_owned()))?;
+        if let Some(wanted) = pin.filter(|wanted| *wanted != instance.bundle()) {
+            return Err(ServeError::OtherBundle {
+                wanted,
+                serving: instance.bundle(),
+            });
+        }
+        let (host, place) = (Arc::clone(&self.host), self.place.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let segmentation = host.segment(&instance, &picture, &prompt)?;
+            Ok(Answer::new(&segmentation, &instance, &place))
+        });
+        match tokio::time::timeout_at(deadline, work).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panicked)) => Err(ServeError::WorkerLost),
+            Err(_passed) => Err(ServeError::TimedOut(self.limits.time)),
+        }
+    }
+}

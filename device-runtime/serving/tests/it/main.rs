@@ -1,0 +1,10 @@
+//! Serving through its public door: real HTTP on port 0, real ONNX Runtime, tiny bundles.
+
+mod door;
+#[path = "../../../runtime/tests/it/onnx.rs"]
+mod onnx;
+mod overload;
+mod requests;
+mod switching;
+#[path = "../../../runtime/tests/it/tiny.rs"]
+mod tiny;
