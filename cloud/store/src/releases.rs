@@ -1,0 +1,341 @@
+//! Releases: drafted once, signed once.
+
+use std::collections::BTreeMap;
+
+use espalier_domain::release::{Release, ReleaseState};
+use espalier_protocol::id::{BuildId, ReleaseId};
+use espalier_protocol::release::ReleaseDocument;
+use espalier_protocol::{DeviceClassName, ModelName, Tenant};
+use jiff::Timestamp;
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::error::happened;
+use crate::moment::Moment;
+use crate::row::{Row, signed};
+use crate::tuf::{self, Metadata};
+use crate::{Store, StoreError, Written};
+
+/// Releases.
+#[derive(Debug, Clone, Copy)]
+pub struct Releases<'a> {
+    pub(crate) store: &'a Store,
+}
+
+/// A release's document as bytes, with the builds behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRelease {
+    /// What it says.
+    pub document: ReleaseDocument,
+    /// The bytes that will be signed.
+    pub bytes: Vec<u8>,
+    /// The builds behind it, by class.
+    pub builds: BTreeMap<DeviceClassName, BuildId>,
+}
+
+/// Why a release was not drafted.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError<E> {
+    /// The caller would not write it.
+    #[error(transparent)]
+    Refused(E),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum SignOutcome {
+    /// The release is signed and published.
+    Signed,
+    /// It was signed before.
+    AlreadySigned,
+    /// Another edition was published meanwhile.
+    Overtaken,
+    /// There is no such release.
+    Absent,
+}
+
+impl Releases<'_> {
+    /// Drafts a release with the model's next counter, which `write` puts into the document.
+    ///
+    /// # Errors
+    /// [`DraftError::Refused`] with what `write` says, [`DraftError::Store`].
+    pub async fn draft<E>(
+        &self,
+        tenant: &Tenant,
+        model: &ModelName,
+        now: Timestamp,
+        write: impl FnOnce(u64) -> Result<NewRelease, E>,
+    ) -> Result<Release, DraftError<E>> {
+        let mut transaction = self.store.begin().await?;
+        let counter = next_counter(&mut transaction, tenant, model).await?;
+        let new = write(counter).map_err(DraftError::Refused)?;
+        let release = insert(&mut transaction, tenant, new, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(release)
+    }
+
+    /// A release.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find(
+        &self,
+        tenant: &Tenant,
+        id: ReleaseId,
+    ) -> Result<Option<Release>, StoreError> {
+        let row = sqlx::query_as!(
+            ReleaseRow,
+            r#"SELECT release_id, digest, document, created_at AS "created_at: Moment",
+                      signed_at AS "signed_at: Moment", targets_version
+               FROM releases WHERE tenant_id = $1 AND release_id = $2"#,
+            tenant.as_str(),
+            id.0,
+        )
+        .fetch_optional(&self.store.pool)
+        .await?;
+        Ok(self
+            .with_builds(tenant, row.into_iter().collect())
+            .await?
+            .pop())
+    }
+
+    /// A tenant's releases, newest first; of one model, if one is named.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(
+        &self,
+        tenant: &Tenant,
+        model: Option<&ModelName>,
+        limit: u32,
+    ) -> Result<Vec<Release>, StoreError> {
+        let rows = sqlx::query_as!(
+            ReleaseRow,
+            r#"SELECT release_id, digest, document, created_at AS "created_at: Moment",
+                      signed_at AS "signed_at: Moment", targets_version
+               FROM releases WHERE tenant_id = $1 AND ($2::text IS NULL OR model = $2)
+               ORDER BY created_at DESC, release_id DESC LIMIT $3"#,
+            tenant.as_str(),
+            model.map(ModelName::as_str),
+            i64::from(limit),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        self.with_builds(tenant, rows).await
+    }
+
+    /// The document's bytes, exactly as they are signed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn document(
+        &self,
+        tenant: &Tenant,
+        id: ReleaseId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT document FROM releases WHERE tenant_id = $1 AND release_id = $2",
+            tenant.as_str(),
+            id.0,
+        )
+        .fetch_optional(&self.store.pool)
+        .await?)
+    }
+
+    /// Marks a release as signed and publishes the metadata that says so, in one transaction. The metadata was
+    /// verified by the caller.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sign(
+        &self,
+        tenant: &Tenant,
+        id: ReleaseId,
+        targets_version: u64,
+        metadata: &[Metadata],
+        now: Timestamp,
+    ) -> Result<SignOutcome, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        match mark_signed(&mut transaction, tenant, id, targets_version, now).await? {
+            Written::Updated => {}
+            Written::NotUpdated => return Ok(SignOutcome::AlreadySigned),
+            Written::Absent => return Ok(SignOutcome::Absent),
+        }
+        for file in metadata {
+            if tuf::insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
+                return Ok(SignOutcome::Overtaken);
+            }
+        }
+        transaction.commit().await?;
+        Ok(SignOutcome::Signed)
+    }
+
+    async fn with_builds(
+        &self,
+        tenant: &Tenant,
+        rows: Vec<ReleaseRow>,
+    ) -> Result<Vec<Release>, StoreError> {
+        let ids: Vec<_> = rows.iter().map(|row| row.release_id).collect();
+        let found = sqlx::query!(
+            "SELECT release_id, device_class, build_id FROM release_builds
+             WHERE tenant_id = $1 AND release_id = ANY($2)",
+            tenant.as_str(),
+            &ids,
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        let mut builds: BTreeMap<Uuid, BTreeMap<DeviceClassName, BuildId>> = BTreeMap::new();
+        for build in found {
+            let class = Row::of("release_builds", build.build_id)
+                .parse("device_class", &build.device_class)?;
+            builds
+                .entry(build.release_id)
+                .or_default()
+                .insert(class, BuildId(build.build_id));
+        }
+        rows.into_iter()
+            .map(|row| {
+                let builds = builds.remove(&row.release_id).unwrap_or_default();
+                row.into_release(builds)
+            })
+            .collect()
+    }
+}
+
+async fn next_counter(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant: &Tenant,
+    model: &ModelName,
+) -> Result<u64, StoreError> {
+    let counter = sqlx::query_scalar!(
+        "INSERT INTO release_counters AS c (tenant_id, model, last) VALUES ($1, $2, 1)
+         ON CONFLICT (tenant_id, model) DO UPDATE SET last = c.last + 1 RETURNING last",
+        tenant.as_str(),
+        model.as_str(),
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
+    Row::of("release_counters", model).unsigned("last", counter)
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant: &Tenant,
+    new: NewRelease,
+    now: Timestamp,
+) -> Result<Release, StoreError> {
+    let digest = espalier_protocol::Digest::of(&new.bytes);
+    sqlx::query!(
+        "INSERT INTO releases
+             (tenant_id, release_id, model, model_version_id, counter, digest, document, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        tenant.as_str(),
+        new.document.id.0,
+        new.document.model.as_str(),
+        new.document.model_version.0,
+        signed(new.document.counter),
+        digest.as_bytes(),
+        new.bytes,
+        Moment(now) as _,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    let classes: Vec<_> = new
+        .builds
+        .keys()
+        .map(|class| class.as_str().to_owned())
+        .collect();
+    let builds: Vec<_> = new.builds.values().map(|build| build.0).collect();
+    sqlx::query!(
+        "INSERT INTO release_builds (tenant_id, release_id, device_class, build_id)
+         SELECT $1, $2, new.class, new.build FROM UNNEST($3::text[], $4::uuid[]) AS new (class, build)",
+        tenant.as_str(),
+        new.document.id.0,
+        &classes,
+        &builds,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(Release {
+        document: new.document,
+        digest,
+        builds: new.builds,
+        created_at: now,
+        state: ReleaseState::Draft,
+    })
+}
+
+async fn mark_signed(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant: &Tenant,
+    id: ReleaseId,
+    targets_version: u64,
+    now: Timestamp,
+) -> Result<Written, StoreError> {
+    let marked = sqlx::query!(
+        "UPDATE releases SET signed_at = $3, targets_version = $4
+         WHERE tenant_id = $1 AND release_id = $2 AND signed_at IS NULL",
+        tenant.as_str(),
+        id.0,
+        Moment(now) as _,
+        signed(targets_version),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    if happened(marked.rows_affected()) {
+        return Ok(Written::Updated);
+    }
+    let known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM releases WHERE tenant_id = $1 AND release_id = $2) AS "known!""#,
+        tenant.as_str(),
+        id.0,
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(if known {
+        Written::NotUpdated
+    } else {
+        Written::Absent
+    })
+}
+
+struct ReleaseRow {
+    release_id: Uuid,
+    digest: Vec<u8>,
+    document: Vec<u8>,
+    created_at: Moment,
+    signed_at: Option<Moment>,
+    targets_version: Option<i64>,
+}
+
+impl ReleaseRow {
+    fn into_release(
+        self,
+        builds: BTreeMap<DeviceClassName, BuildId>,
+    ) -> Result<Release, StoreError> {
+        let row = Row::of("releases", self.release_id);
+        let document = ReleaseDocument::parse(&self.document)
+            .map_err(|reason| row.wrong("document", reason))?;
+        let state = match self.signed_at {
+            None => ReleaseState::Draft,
+            Some(at) => {
+                let version = row.need("targets_version", self.targets_version)?;
+                ReleaseState::Signed {
+                    at: at.0,
+                    targets_version: row.unsigned("targets_version", version)?,
+                }
+            }
+        };
+        Ok(Release {
+            document,
+            digest: row.digest("digest", &self.digest)?,
+            builds,
+            created_at: self.created_at.0,
+            state,
+        })
+    }
+}

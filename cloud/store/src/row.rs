@@ -1,0 +1,108 @@
+//! From columns to domain values: each step says where it was when it failed.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use espalier_protocol::Digest;
+use serde::de::DeserializeOwned;
+
+use crate::StoreError;
+
+/// Reads one row, by its table and key.
+pub(crate) struct Row {
+    table: &'static str,
+    key: String,
+}
+
+impl Row {
+    pub(crate) fn of(table: &'static str, key: impl Display) -> Self {
+        Self {
+            table,
+            key: key.to_string(),
+        }
+    }
+
+    /// The error for a column that cannot be.
+    pub(crate) fn wrong(&self, column: &'static str, reason: impl Display) -> StoreError {
+        StoreError::Inconsistency {
+            table: self.table,
+            column,
+            row: self.key.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn parse<T>(&self, column: &'static str, text: &str) -> Result<T, StoreError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        text.parse().map_err(|reason| self.wrong(column, reason))
+    }
+
+    pub(crate) fn parse_some<T>(
+        &self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        text.map(|text| self.parse(column, text)).transpose()
+    }
+
+    pub(crate) fn bytes32(
+        &self,
+        column: &'static str,
+        bytes: &[u8],
+    ) -> Result<[u8; 32], StoreError> {
+        bytes
+            .try_into()
+            .map_err(|_| self.wrong(column, format!("{} bytes instead of 32", bytes.len())))
+    }
+
+    pub(crate) fn digest(&self, column: &'static str, bytes: &[u8]) -> Result<Digest, StoreError> {
+        self.bytes32(column, bytes).map(Digest::from_bytes)
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+        value: serde_json::Value,
+    ) -> Result<T, StoreError> {
+        serde_json::from_value(value).map_err(|reason| self.wrong(column, reason))
+    }
+
+    pub(crate) fn json_some<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+        value: Option<serde_json::Value>,
+    ) -> Result<Option<T>, StoreError> {
+        value.map(|value| self.json(column, value)).transpose()
+    }
+
+    /// Postgres has no unsigned integers.
+    pub(crate) fn unsigned<T, N>(&self, column: &'static str, number: N) -> Result<T, StoreError>
+    where
+        N: Copy + Display,
+        T: TryFrom<N>,
+    {
+        T::try_from(number).map_err(|_| self.wrong(column, format!("{number} is out of range")))
+    }
+
+    pub(crate) fn need<T>(&self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| self.wrong(column, "it is missing"))
+    }
+}
+
+/// A number on its way into a `bigint`. Outside numbers were bounded at their door; what is too large all the same
+/// is kept as the largest number that can be, which orders after every honest one.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A value on its way into a `jsonb` column.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, StoreError> {
+    serde_json::to_value(value).map_err(|reason| StoreError::Refused(Box::new(reason)))
+}
