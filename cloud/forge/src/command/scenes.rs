@@ -29,7 +29,13 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} scenes")?;
     let bar = ProgressBar::new(args.count).with_style(style);
-    scenes::write_index(&args.out, args.seed, args.count, (args.width, args.height), || bar.inc(1))?;
+    scenes::write_index(
+        &args.out,
+        args.seed,
+        args.count,
+        (args.width, args.height),
+        || bar.inc(1),
+    )?;
     bar.finish();
     println!("{} scenes in {}", args.count, args.out.display());
     Ok(())
