@@ -1,0 +1,1 @@
+//! Forbids untested walks: one file per walk or hazard.
