@@ -16,5 +16,5 @@ pub mod trust;
 pub use content::{Content, Staging, VerifiedBundle};
 pub use files::{Disk, Files};
 pub use probe::{Probe, TrialOutcome};
-pub use slots::{Candidate, ModelSlots, Serving, TrialSlot};
+pub use slots::{Candidate, ModelSlots, Resume, Serving, Standing, TrialSlot};
 pub use store::{Anchor, Store, StoreError};

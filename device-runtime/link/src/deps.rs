@@ -1,0 +1,74 @@
+//! What the caller brings: settings, clock, randomness, disk and inference.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use espalier_protocol::inventory::Inventory;
+use espalier_slots::{Files, Probe};
+use jiff::Timestamp;
+use rand::rngs::StdRng;
+
+use crate::Backoff;
+
+/// A clock; only the wiring of a binary makes one that reads the machine's.
+pub trait Clock: Send + Sync {
+    /// The time now. It may be wrong: nothing but expiry and reports' times depend on it.
+    fn now(&self) -> Timestamp;
+}
+
+impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
+    fn now(&self) -> Timestamp {
+        self()
+    }
+}
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// A report is sent at least this often while connected.
+    pub heartbeat: Duration,
+    /// Reports that were not acknowledged for this long are sent again.
+    pub resend_after: Duration,
+    /// A trial that takes longer has failed.
+    pub trial_limit: Duration,
+    /// A download that brings no byte in this many tries in a row has failed.
+    pub download_tries: u32,
+    /// Waiting between tries of anything on the network.
+    pub backoff: Backoff,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(60),
+            resend_after: Duration::from_secs(20),
+            trial_limit: Duration::from_secs(120),
+            download_tries: 8,
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// What the engine is given.
+#[derive(Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// For nonces and jitter.
+    pub random: StdRng,
+    /// The disk under the store and the outbox.
+    pub files: Arc<dyn Files>,
+    /// Inference: trials, and what serves.
+    pub probe: Arc<dyn Probe>,
+    /// Facts about the device, asked for once for each start.
+    pub inventory: Inventory,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps")
+            .field("inventory", &self.inventory)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,344 @@
+//! The engine: turns signed desired states into serving bundles, and says what happened.
+//!
+//! One loop carries messages and reports; one desk opens desired states; each model has at most one job. What they share
+//! is durable before it is acted on, so the agent may be killed at any moment and begins again where the slots say.
+
+mod core;
+mod fetch;
+mod orders;
+mod reporter;
+mod start;
+mod status;
+mod trust;
+mod update;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use espalier_protocol::claim::Uplink as Way;
+use espalier_protocol::enrol::Role;
+use espalier_protocol::report::Ack;
+use espalier_protocol::topic::Channel;
+use espalier_slots::trust::{Recipient, open_ack};
+use espalier_slots::{Store, StoreError};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Duration, Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+pub use self::reporter::ReportError;
+pub use self::status::{ModelStatus, Status};
+
+use self::core::{Core, Parts};
+use self::orders::{Desk, Inbox, Letter};
+use self::reporter::{Keep, Reporter};
+use crate::door::{Door, DoorError};
+use crate::outbox::{Outbox, OutboxError, ReportId};
+use crate::uplink::mqtt::{Mqtt, MqttError};
+use crate::uplink::relay::Relay;
+use crate::uplink::{Event, Receipt, Uplink};
+use crate::{Children, Config, Deps, Identity, StateFolder};
+
+/// Events that wait for the engine; a full channel slows the uplink down.
+const EVENTS: usize = 64;
+/// How often the engine looks whether something is due.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Why the engine cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The outbox cannot be used.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The door cannot be used.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The uplink cannot be used.
+    #[error(transparent)]
+    Mqtt(#[from] MqttError),
+}
+
+/// What the rest of the agent sees of a running engine.
+#[derive(Clone)]
+pub struct Handle {
+    /// The state of conversation and slots, as it changes.
+    pub status: watch::Receiver<Status>,
+    /// The children of a gateway; `None` for a device.
+    pub children: Option<Arc<Children>>,
+    /// The way to metadata and bytes, for a gateway that fetches for its children.
+    pub door: Door,
+}
+
+/// A device's side of the conversation with its fleet.
+pub struct Engine {
+    core: Arc<Core>,
+    uplink: Arc<dyn Uplink>,
+    events: mpsc::Receiver<Event>,
+    children: Option<Arc<Children>>,
+    identity: Identity,
+    inbox: Arc<Inbox>,
+    connected: bool,
+    last_report: Instant,
+    last_sent: Instant,
+    /// Ends the uplink's task with the engine.
+    stop: CancellationToken,
+}
+
+impl Engine {
+    /// Opens the state folder of an enrolled device and starts its uplink. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When store, outbox, certificates or addresses cannot be used. A network that is down is no error.
+    pub fn open(
+        state: &StateFolder,
+        identity: Identity,
+        config: Config,
+        mut deps: Deps,
+    ) -> Result<(Self, Handle), EngineError> {
+        let store = Store::open(deps.files.clone(), &state.store())?;
+        let metadata = store.metadata()?;
+        let outbox = Outbox::open(deps.files.clone(), &state.outbox())?;
+        let boot = outbox.boot();
+        let door = Door::open(&identity)?;
+        let (events_in, events) = mpsc::channel(EVENTS);
+        let stop = CancellationToken::new();
+        let uplink = start_uplink(
+            &identity,
+            &config,
+            &door,
+            &mut deps.random,
+            events_in,
+            &stop,
+        )?;
+        let children = (identity.facts().role == Role::Gateway).then(|| {
+            Arc::new(Children::new(
+                identity.device().clone(),
+                boot,
+                uplink.clone(),
+            ))
+        });
+        let (status, seen) = watch::channel(Status::new(identity.device().clone()));
+        let reporter = Reporter::new(
+            identity.clone(),
+            outbox,
+            deps.inventory,
+            StdRng::from_rng(&mut deps.random),
+        );
+        let core = Arc::new(Core::new(Parts {
+            config,
+            clock: deps.clock,
+            probe: deps.probe,
+            door: door.clone(),
+            store,
+            metadata,
+            reporter,
+            random: deps.random,
+            status,
+        }));
+        let engine = Self {
+            core,
+            uplink,
+            events,
+            children: children.clone(),
+            identity,
+            inbox: Arc::default(),
+            connected: false,
+            last_report: Instant::now(),
+            last_sent: Instant::now(),
+            stop,
+        };
+        let handle = Handle {
+            status: seen,
+            children,
+            door,
+        };
+        Ok((engine, handle))
+    }
+
+    /// Serves what was active, takes up what was under way, and goes on until `cancel`.
+    ///
+    /// # Errors
+    /// When the store fails before anything could be served.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), EngineError> {
+        let _stop_uplink = self.stop.clone().drop_guard();
+        start::serve_all(&self.core).await?;
+        self.core.show_store();
+        self.core.report(Keep::UntilAcknowledged);
+        if let Some(desired) = self.core.store().desired()? {
+            self.inbox.put(orders::letter(desired));
+        }
+        let desk = Desk::new(self.core.clone(), self.inbox.clone(), cancel.clone());
+        let desk = tokio::spawn(desk.run());
+        cancel.run_until_cancelled(self.converse()).await;
+        // A desk that panicked has said so; what it did is on the disk.
+        let _ended = desk.await;
+        Ok(())
+    }
+
+    async fn converse(&mut self) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let core = self.core.clone();
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.event(event),
+                    // The uplink's task is gone, which only cancellation brings about.
+                    None => return,
+                },
+                () = core.outgoing.notified() => self.send_outgoing(),
+                _ = beat.tick() => self.beat(),
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Connected => self.connected(),
+            Event::Disconnected(reason) => {
+                tracing::warn!(%reason, "not connected");
+                self.connected = false;
+                self.core.show(|status| {
+                    status.connected = false;
+                    status.disconnected_because = Some(reason);
+                });
+            }
+            Event::Message {
+                to,
+                channel,
+                bytes,
+                receipt,
+            } if to == *self.identity.device() => {
+                self.message(channel, bytes, receipt);
+            }
+            Event::Message {
+                to,
+                channel,
+                bytes,
+                receipt,
+            } => {
+                if let Some(children) = &self.children {
+                    children.deliver(&to, channel, bytes);
+                }
+                receipt.taken();
+            }
+        }
+    }
+
+    fn connected(&mut self) {
+        tracing::info!("connected");
+        self.connected = true;
+        self.core.show(|status| status.connected = true);
+        self.send_waiting();
+        self.report(Keep::No);
+    }
+
+    fn message(&mut self, channel: Channel, bytes: Bytes, receipt: Receipt) {
+        match channel {
+            Channel::Desired => self.inbox.put(Letter { bytes, receipt }),
+            Channel::Ack => {
+                self.acknowledged(&bytes);
+                receipt.taken();
+            }
+            // Nobody sends reports down.
+            Channel::Report => receipt.taken(),
+        }
+    }
+
+    fn acknowledged(&self, bytes: &Bytes) {
+        // Before the deployer's keys are known nothing can be believed; the report is then acknowledged again later.
+        let Some(keys) = self.core.deployer() else {
+            return;
+        };
+        let opened = {
+            let store = self.core.store();
+            let Ok(floors) = store.floors() else { return };
+            let recipient = Recipient {
+                anchor: store.anchor(),
+                keys: &keys,
+                floors: &floors,
+                clock: self.core.now(),
+            };
+            open_ack(bytes, &recipient)
+        };
+        match opened {
+            Ok(Ack { boot, seq, .. }) => self.free(ReportId { boot, seq }),
+            Err(refusal) => self.core.refuse(refusal),
+        }
+    }
+
+    fn free(&self, id: ReportId) {
+        let mut reporter = self.core.reporter();
+        if let Err(error) = reporter.acknowledge(id) {
+            tracing::warn!(%error, "acknowledged reports could not be removed; they are sent again");
+        }
+        let waiting = reporter.waiting_count();
+        drop(reporter);
+        self.core.show(|status| status.reports_waiting = waiting);
+    }
+
+    fn beat(&mut self) {
+        if self.core.reporter().has_refusals() {
+            self.report(Keep::UntilAcknowledged);
+        }
+        if !self.connected {
+            return;
+        }
+        if self.last_report.elapsed() >= self.core.config.heartbeat {
+            self.report(Keep::No);
+        }
+        let overdue = self.last_sent.elapsed() >= self.core.config.resend_after;
+        if overdue && self.core.reporter().waiting_count() > 0 {
+            self.send_waiting();
+        }
+    }
+
+    fn report(&mut self, keep: Keep) {
+        self.last_report = Instant::now();
+        self.core.report(keep);
+    }
+
+    fn send_outgoing(&mut self) {
+        let reports = self.core.reporter().take_outgoing();
+        // What must not be lost is in the outbox, and is sent with the next connection.
+        if self.connected {
+            self.send(reports);
+        }
+    }
+
+    fn send_waiting(&mut self) {
+        let reports = self.core.reporter().waiting();
+        self.send(reports);
+    }
+
+    fn send(&mut self, reports: Vec<Bytes>) {
+        self.last_sent = Instant::now();
+        for report in reports {
+            if self.uplink.send(self.identity.device(), report).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn start_uplink(
+    identity: &Identity,
+    config: &Config,
+    door: &Door,
+    random: &mut StdRng,
+    events: mpsc::Sender<Event>,
+    stop: &CancellationToken,
+) -> Result<Arc<dyn Uplink>, EngineError> {
+    let (backoff, random, stop) = (config.backoff, StdRng::from_rng(random), stop.clone());
+    Ok(match &identity.facts().uplink {
+        Way::Cloud { broker, .. } => Mqtt::start(identity, broker, backoff, random, events, stop)?,
+        Way::Gateway { .. } => {
+            let device = identity.device().clone();
+            Relay::start(device, door.clone(), backoff, random, events, stop)
+        }
+    })
+}

@@ -1,0 +1,241 @@
+//! Fetching what trust needs: TUF metadata, the deployer's keys, release documents.
+
+use std::sync::Arc;
+
+use espalier_protocol::Digest;
+use espalier_protocol::desired::{DesiredModel, TufVersions};
+use espalier_protocol::release::MAX_RELEASE_BYTES;
+use espalier_protocol::report::{Attack, Failure, FailureKind, Refusal};
+use espalier_protocol::trust::{DEPLOYER_TARGET, DeployerKeys};
+use espalier_slots::StoreError;
+use espalier_slots::trust::{Metadata, PlanRefusal, TrustError, VerifiedPlan, agree};
+
+use super::core::Core;
+use crate::door::DoorError;
+
+/// The largest list of deployer keys in bytes; stops endless data.
+const MAX_DEPLOYER_BYTES: u64 = 16 * 1024;
+
+/// Why trust could not be established.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TrustFailure {
+    /// The other side gave nothing.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// What it gave is not believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A document is not what was promised.
+    #[error("{what} is not what the release keys promise")]
+    Altered {
+        /// Which document.
+        what: &'static str,
+    },
+    /// A document that the metadata name is not there (yet).
+    #[error("{what} is not there")]
+    Absent {
+        /// Which document.
+        what: &'static str,
+    },
+    /// A document is not understood.
+    #[error("{what} cannot be read: {detail}")]
+    Malformed {
+        /// Which document.
+        what: &'static str,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl TrustFailure {
+    /// Whether trying again later may help.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Door(error) => error.is_passing(),
+            // The writer of the repository may be between two files.
+            Self::Absent { .. }
+            | Self::Trust(TrustError::Absent { .. } | TrustError::TooManyRoots(_)) => true,
+            Self::Trust(_) | Self::Store(_) | Self::Altered { .. } | Self::Malformed { .. } => {
+                false
+            }
+        }
+    }
+
+    /// What it looks like, when it may be an attack.
+    pub(super) fn attack(&self) -> Option<Attack> {
+        match self {
+            Self::Trust(error) => error.attack(),
+            Self::Door(DoorError::TooLarge { .. }) => Some(Attack::EndlessData),
+            Self::Altered { .. } => Some(Attack::ArbitrarySoftware),
+            Self::Malformed { .. } => Some(Attack::Malformed),
+            Self::Door(_) | Self::Store(_) | Self::Absent { .. } => None,
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.attack().map(|attack| Refusal {
+            attack,
+            detail: self.to_string(),
+        })
+    }
+
+    /// How an order ends that needed it.
+    pub(super) fn failure(&self) -> Failure {
+        let kind = match self {
+            Self::Door(_) | Self::Absent { .. } => FailureKind::DownloadFailed,
+            Self::Store(_) | Self::Trust(TrustError::Record(_)) => FailureKind::StoreFailed,
+            Self::Trust(_) | Self::Altered { .. } | Self::Malformed { .. } => {
+                FailureKind::Untrusted
+            }
+        };
+        Failure {
+            kind,
+            detail: self.to_string(),
+        }
+    }
+}
+
+impl From<TrustFailure> for PlanRefusal {
+    fn from(failure: TrustFailure) -> Self {
+        Self {
+            failure: failure.failure(),
+            attack: failure.attack(),
+        }
+    }
+}
+
+impl Core {
+    /// Renews the metadata, then reads the deployer's keys that they vouch for.
+    pub(super) async fn renew_trust(&self) -> Result<(), TrustFailure> {
+        let mut metadata = self.metadata.lock().await;
+        let now = self.floors()?.now(self.now());
+        let mut refresh = metadata.refresh(now);
+        while let Some(wanted) = refresh.wanted() {
+            let bytes = self.door.metadata(&wanted.file, wanted.limit).await?;
+            refresh.supply(bytes.as_deref())?;
+        }
+        tracing::info!(versions = ?metadata.versions(), "the release metadata are up to date");
+        self.renew_deployer(&metadata).await
+    }
+
+    /// Makes sure that the metadata are at least those that a desired state speaks of.
+    pub(super) async fn renew_trust_to(&self, wanted: &TufVersions) -> Result<(), TrustFailure> {
+        let reached = {
+            let metadata = self.metadata.lock().await;
+            let now = self.floors()?.now(self.now());
+            reaches(&metadata.versions(), wanted) && metadata.target(DEPLOYER_TARGET, now).is_ok()
+        };
+        if reached {
+            Ok(())
+        } else {
+            self.renew_trust().await
+        }
+    }
+
+    /// The deployer's keys, from what is stored, or after renewing.
+    pub(super) async fn deployer_keys(&self) -> Result<Arc<DeployerKeys>, TrustFailure> {
+        if let Some(keys) = self.deployer() {
+            return Ok(keys);
+        }
+        let stored = {
+            let metadata = self.metadata.lock().await;
+            self.renew_deployer(&metadata).await
+        };
+        if stored.is_err() {
+            self.renew_trust().await?;
+        }
+        self.deployer().ok_or(TrustFailure::Absent {
+            what: DEPLOYER_TARGET,
+        })
+    }
+
+    async fn renew_deployer(&self, metadata: &Metadata) -> Result<(), TrustFailure> {
+        let what = DEPLOYER_TARGET;
+        let now = self.floors()?.now(self.now());
+        let target = metadata.target(what, now)?;
+        let bytes = self
+            .document(&target.digest, MAX_DEPLOYER_BYTES, what)
+            .await?;
+        let keys: DeployerKeys =
+            serde_json::from_slice(&bytes).map_err(|error| TrustFailure::Malformed {
+                what,
+                detail: error.to_string(),
+            })?;
+        self.set_deployer(keys);
+        Ok(())
+    }
+
+    /// The plan for an order, when both signers agree on it.
+    pub(super) async fn plan(&self, order: &DesiredModel) -> Result<VerifiedPlan, PlanError> {
+        let bytes = self
+            .document(
+                &order.release.digest,
+                MAX_RELEASE_BYTES as u64,
+                "the release document",
+            )
+            .await
+            .map_err(|failure| {
+                if failure.is_passing() {
+                    PlanError::Passing(failure)
+                } else {
+                    PlanError::Refused(failure.into())
+                }
+            })?;
+        let metadata = self.metadata.lock().await;
+        let store = self.store();
+        let floors = store
+            .floors()
+            .map_err(|error| PlanError::Refused(TrustFailure::from(error).into()))?;
+        agree(
+            order,
+            &bytes,
+            &metadata,
+            store.anchor(),
+            &floors,
+            self.now(),
+        )
+        .map_err(PlanError::Refused)
+    }
+
+    /// A small document by its digest: kept from before, or fetched and kept.
+    async fn document(
+        &self,
+        digest: &Digest,
+        limit: u64,
+        what: &'static str,
+    ) -> Result<Vec<u8>, TrustFailure> {
+        let content = self.store().content().clone();
+        if let Some(bytes) = content.document(digest)? {
+            return Ok(bytes);
+        }
+        let bytes = self
+            .door
+            .blob(digest, limit)
+            .await?
+            .ok_or(TrustFailure::Absent { what })?;
+        if Digest::of(&bytes) != *digest {
+            return Err(TrustFailure::Altered { what });
+        }
+        content.keep_document(&bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(super) enum PlanError {
+    /// Trying again later may help.
+    Passing(TrustFailure),
+    /// It will not.
+    Refused(PlanRefusal),
+}
+
+fn reaches(have: &TufVersions, wanted: &TufVersions) -> bool {
+    have.root >= wanted.root
+        && have.timestamp >= wanted.timestamp
+        && have.snapshot >= wanted.snapshot
+        && have.targets >= wanted.targets
+}

@@ -1,0 +1,382 @@
+//! One model's update: from an accepted order to a serving bundle, or to a named end.
+//!
+//! It begins wherever the slots say that an earlier try stopped, so it may be killed anywhere and run again. Until the
+//! switch nothing that serves is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use espalier_protocol::desired::{Action, DesiredModel, TufVersions};
+use espalier_protocol::report::{Activation, Failure, FailureKind, Refusal, Step};
+use espalier_slots::slots::Ending;
+use espalier_slots::trust::{PlanRefusal, VerifiedPlan};
+use espalier_slots::{Candidate, Resume, Standing, StoreError, TrialOutcome, VerifiedBundle};
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::core::Core;
+use super::fetch::{self, FetchError};
+use super::trust::{PlanError, TrustFailure};
+
+/// An accepted order for one model.
+pub(super) struct Order {
+    pub(super) wanted: DesiredModel,
+    pub(super) tuf: TufVersions,
+    /// Nothing new may be started for it any more.
+    pub(super) expired: bool,
+}
+
+/// Why an update does not go on.
+#[derive(Debug)]
+enum Stop {
+    /// It ends like this, and is reported.
+    Failed(Failure),
+    /// A newer order, or the end of the agent: the slots know where it was.
+    Cancelled,
+    /// The store cannot be written: nothing can be said about it durably either.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Carries an order out.
+pub(super) async fn run(core: Arc<Core>, order: Order, cancel: CancellationToken) {
+    let candidate = Candidate::of(&order.wanted, core.now());
+    let update = Update {
+        core: &core,
+        order: &order,
+        candidate,
+        cancel,
+    };
+    match update.begin().await {
+        Ok(()) | Err(Stop::Cancelled) => {}
+        Err(Stop::Failed(failure)) => update.fail(failure),
+        Err(Stop::Store(error)) => update.store_failed(&error),
+    }
+}
+
+struct Update<'a> {
+    core: &'a Arc<Core>,
+    order: &'a Order,
+    candidate: Candidate,
+    cancel: CancellationToken,
+}
+
+impl Update<'_> {
+    async fn begin(&self) -> Result<(), Stop> {
+        let slots = self.core.slots_of(&self.order.wanted.model);
+        match slots.standing(&self.order.wanted) {
+            Standing::Arrived(activation) => self.say(Step::Active(activation)),
+            Standing::AlreadyActive => return self.settle(),
+            Standing::Ended(failure, Ending::Failed) => self.say(Step::Failed(failure)),
+            Standing::Ended(failure, Ending::RolledBack) => self.say(Step::RolledBack(failure)),
+            Standing::UnderWay => return self.resume(slots.trial.resume()).await,
+            Standing::Kept(_) => return self.revert().await,
+            _ if self.order.expired => {
+                tracing::info!(model = %self.order.wanted.model, "an expired order is not begun")
+            }
+            Standing::Burnt => return Err(Stop::Failed(already_failed())),
+            Standing::NotKept | Standing::New => {
+                self.say(Step::Accepted);
+                return self.install().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn resume(&self, resume: Resume) -> Result<(), Stop> {
+        match resume {
+            Resume::Rest | Resume::Report(_) => Ok(()),
+            Resume::Fetch(candidate) => self.of(candidate).install().await,
+            Resume::Try(candidate) => self.of(candidate).resume_trial().await,
+            Resume::RollBack(candidate, failure) => self.of(candidate).roll_back(failure),
+        }
+    }
+
+    /// The same update with the candidate that the slots know: it remembers when it began.
+    fn of(&self, candidate: Candidate) -> Update<'_> {
+        Update {
+            core: self.core,
+            order: self.order,
+            candidate,
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    async fn install(&self) -> Result<(), Stop> {
+        let plan = self.plan().await?;
+        self.raise_counter(&plan)?;
+        let candidate = self.candidate;
+        self.change(|slots| slots.abandon_trial().stage(candidate))?;
+        let fetched = fetch::bundle(self.core, &plan, &candidate);
+        let (bundle, bytes) = match self.cancel.run_until_cancelled(fetched).await {
+            None => return Err(Stop::Cancelled),
+            Some(Ok(fetched)) => fetched,
+            Some(Err(error)) => return Err(self.fetch_failed(error)),
+        };
+        self.change(|slots| slots.verified())?;
+        self.say(Step::Verified);
+        self.attempt(bundle, bytes).await
+    }
+
+    async fn resume_trial(&self) -> Result<(), Stop> {
+        let content = self.core.store().content().clone();
+        let digest = self.candidate.bundle;
+        let verified = blocking(move || content.verify(&digest)).await;
+        match verified {
+            Ok(Some(bundle)) => self.attempt(bundle, 0).await,
+            // It rotted, or was never completed: fetch again what is broken.
+            Ok(None) | Err(_) => self.install().await,
+        }
+    }
+
+    async fn plan(&self) -> Result<VerifiedPlan, Stop> {
+        let mut failures = 0;
+        let mut random = self.core.random();
+        loop {
+            let failure = match self.try_plan().await {
+                Ok(plan) => return Ok(plan),
+                Err(PlanError::Refused(refusal)) => return Err(self.refused(refusal)),
+                Err(PlanError::Passing(failure)) => failure,
+            };
+            failures += 1;
+            if failures >= self.core.config.download_tries {
+                return Err(Stop::Failed(failure.failure()));
+            }
+            tracing::info!(%failure, "trust cannot be established now; it is tried again");
+            let wait = self.core.config.backoff.delay(failures, &mut random);
+            self.cancel
+                .run_until_cancelled(tokio::time::sleep(wait))
+                .await
+                .ok_or(Stop::Cancelled)?;
+        }
+    }
+
+    async fn try_plan(&self) -> Result<VerifiedPlan, PlanError> {
+        let renewed = self.core.renew_trust_to(&self.order.tuf).await;
+        renewed.map_err(|failure| {
+            if failure.is_passing() {
+                PlanError::Passing(failure)
+            } else {
+                PlanError::Refused(failure.into())
+            }
+        })?;
+        self.core.plan(&self.order.wanted).await
+    }
+
+    fn refused(&self, refusal: PlanRefusal) -> Stop {
+        if let Some(attack) = refusal.attack {
+            self.core.refuse(Refusal {
+                attack,
+                detail: refusal.failure.detail.clone(),
+            });
+        }
+        match self.order.wanted.action {
+            // The order was to go back, and the only way left was to fetch what may not be fetched any more.
+            Action::Revert => Stop::Failed(Failure {
+                kind: FailureKind::NothingToRevert,
+                detail: refusal.failure.detail,
+            }),
+            Action::Install => Stop::Failed(refusal.failure),
+        }
+    }
+
+    fn raise_counter(&self, plan: &VerifiedPlan) -> Result<(), Stop> {
+        let store = self.core.store();
+        let mut floors = store.floors()?;
+        floors
+            .counters
+            .insert(plan.order().model.clone(), plan.order().release.counter);
+        Ok(store.raise_floors(&floors)?)
+    }
+
+    fn fetch_failed(&self, error: FetchError) -> Stop {
+        match error {
+            FetchError::Refused(refusal) => self.refused(refusal),
+            FetchError::Failed(failure, attack) => {
+                if let Some(attack) = attack {
+                    self.core.refuse(Refusal {
+                        attack,
+                        detail: failure.detail.clone(),
+                    });
+                }
+                Stop::Failed(failure)
+            }
+        }
+    }
+
+    /// Tries the bundle, and lets it serve when it passes.
+    async fn attempt(&self, bundle: VerifiedBundle, bytes: u64) -> Result<(), Stop> {
+        if self.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let limit = self.core.config.trial_limit;
+        let deadline = deadline(self.core.now(), limit);
+        self.change(|slots| slots.begin_trial(deadline))?;
+        self.say(Step::Trial);
+        match self.trial(&bundle, limit).await {
+            Ok(outcome) => self.activate(bundle, bytes, outcome).await,
+            Err(failure) => self.roll_back(failure),
+        }
+    }
+
+    async fn trial(
+        &self,
+        bundle: &VerifiedBundle,
+        limit: Duration,
+    ) -> Result<TrialOutcome, Failure> {
+        let (probe, tried) = (self.core.probe.clone(), bundle.clone());
+        let trial = tokio::task::spawn_blocking(move || probe.trial(&tried, limit));
+        match tokio::time::timeout(limit, trial).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Err(Failure {
+                kind: FailureKind::TrialCrashed,
+                detail: format!("the trial ended badly: {panicked}"),
+            }),
+            Err(_) => Err(Failure {
+                kind: FailureKind::TrialTimeout,
+                detail: format!("the trial did not end within {} s", limit.as_secs()),
+            }),
+        }
+    }
+
+    /// Durable first, then the switch: after a power cut between both the new bundle serves, and it passed its trial.
+    async fn activate(
+        &self,
+        bundle: VerifiedBundle,
+        bytes: u64,
+        outcome: TrialOutcome,
+    ) -> Result<(), Stop> {
+        let activation = self.activation(bytes, outcome);
+        self.change(|slots| slots.activate(activation))?;
+        self.switch(bundle, activation).await
+    }
+
+    async fn revert(&self) -> Result<(), Stop> {
+        self.say(Step::Accepted);
+        let content = self.core.store().content().clone();
+        let digest = self.candidate.bundle;
+        match blocking(move || content.verify(&digest)).await {
+            Ok(Some(bundle)) => {
+                let activation = self.activation(0, TrialOutcome::default());
+                let candidate = self.candidate;
+                self.change(|slots| slots.abandon_trial().revert(&candidate, activation))?;
+                self.switch(bundle, activation).await
+            }
+            Ok(None) | Err(_) => {
+                self.change(|slots| Ok(slots.drop_previous()))?;
+                self.install().await
+            }
+        }
+    }
+
+    async fn switch(&self, bundle: VerifiedBundle, activation: Activation) -> Result<(), Stop> {
+        let (probe, installed) = (self.core.probe.clone(), activation.installed);
+        match blocking(move || probe.serve(&bundle, &installed)).await {
+            Ok(()) => {
+                self.say(Step::Active(activation));
+                if let Err(error) = self.core.store().collect_garbage() {
+                    tracing::warn!(%error, "old bundles could not be removed; they are taken the next time");
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                let (candidate, kept) = (self.candidate, failure.clone());
+                self.change(|slots| Ok(slots.withdraw(candidate, kept)))?;
+                self.say(Step::RolledBack(failure));
+                Ok(())
+            }
+        }
+    }
+
+    /// The bundle serves already: the order is fulfilled without doing anything.
+    fn settle(&self) -> Result<(), Stop> {
+        let activation = self.activation(0, TrialOutcome::default());
+        let candidate = self.candidate;
+        self.change(|slots| slots.abandon_trial().settle(&candidate, activation))?;
+        self.say(Step::Active(activation));
+        Ok(())
+    }
+
+    fn roll_back(&self, failure: Failure) -> Result<(), Stop> {
+        self.core.probe.forget(&self.candidate.bundle);
+        let kept = failure.clone();
+        self.change(|slots| slots.roll_back(kept))?;
+        self.say(Step::RolledBack(failure));
+        Ok(())
+    }
+
+    fn activation(&self, bytes_downloaded: u64, outcome: TrialOutcome) -> Activation {
+        let since = self.core.now().duration_since(self.candidate.since);
+        Activation {
+            installed: self.candidate.installed(),
+            bytes_downloaded,
+            duration_ms: u64::try_from(since.as_millis()).unwrap_or(0),
+            golden_agreement: outcome.golden_agreement,
+            golden_latency_ms: outcome.golden_latency_ms,
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        let (candidate, kept) = (self.candidate, failure.clone());
+        match self.change(|slots| slots.abandon_trial().refuse(candidate, kept)) {
+            Ok(()) | Err(Stop::Failed(_) | Stop::Cancelled) => self.say(Step::Failed(failure)),
+            Err(Stop::Store(error)) => self.store_failed(&error),
+        }
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        tracing::error!(model = %self.order.wanted.model, %error, "the update stops: the store cannot be used");
+        self.say(Step::Failed(Failure {
+            kind: FailureKind::StoreFailed,
+            detail: error.to_string(),
+        }));
+    }
+
+    fn change(
+        &self,
+        transition: impl FnOnce(
+            espalier_slots::ModelSlots,
+        )
+            -> Result<espalier_slots::ModelSlots, espalier_slots::slots::WrongState>,
+    ) -> Result<(), Stop> {
+        Ok(self.core.change(&self.order.wanted.model, transition)?)
+    }
+
+    fn say(&self, step: Step) {
+        self.core.step(&self.candidate, step);
+    }
+}
+
+fn already_failed() -> Failure {
+    Failure {
+        kind: FailureKind::AlreadyFailed,
+        detail:
+            "this bundle failed its trial here before; order it with a new attempt to try again"
+                .into(),
+    }
+}
+
+fn deadline(now: Timestamp, limit: Duration) -> Timestamp {
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    now.saturating_add(limit).unwrap_or(Timestamp::MAX)
+}
+
+/// Runs disk work or inference away from the async threads.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // The work is never aborted, so it can only have panicked.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+impl From<TrustFailure> for Stop {
+    fn from(failure: TrustFailure) -> Self {
+        Self::Failed(failure.failure())
+    }
+}

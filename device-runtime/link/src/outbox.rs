@@ -1,0 +1,184 @@
+//! Reports that the cloud has not yet acknowledged with its own signature: a broker's PUBACK frees nothing.
+//!
+//! One file for each report, named by (boot, seq), and a record that counts the agent's starts.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use espalier_protocol::envelope::MAX_ENVELOPE_BYTES;
+use espalier_slots::Files;
+use espalier_slots::files::replace;
+use espalier_slots::record::{Kept, RecordError};
+
+/// The most reports that are kept; the oldest is dropped first. Each report says the whole state of the device, so a
+/// newer one makes up for an older one.
+pub const MAX_KEPT: usize = 512;
+
+/// What orders reports and makes them idempotent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReportId {
+    /// Grows with each start of the agent.
+    pub boot: u64,
+    /// Grows with each report of a boot.
+    pub seq: u64,
+}
+
+/// Why the outbox does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The count of starts is damaged.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The disk refused.
+    #[error("the outbox cannot use {path}")]
+    Disk {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The disk's own words.
+        source: io::Error,
+    },
+}
+
+/// The durable outbox of one agent.
+#[derive(Debug)]
+pub struct Outbox {
+    files: Arc<dyn Files>,
+    folder: PathBuf,
+    boot: u64,
+    seq: u64,
+    kept: BTreeMap<ReportId, Bytes>,
+}
+
+impl Outbox {
+    /// Opens the outbox for a new start of the agent, with what earlier starts left.
+    ///
+    /// # Errors
+    /// The disk's. A report that cannot be read is dropped: its state is in the next one.
+    pub fn open(files: Arc<dyn Files>, folder: &Path) -> Result<Self, OutboxError> {
+        files.create_folder(folder).map_err(disk(folder))?;
+        let boots = Kept::new(files.clone(), folder.join("boot"));
+        let boot = boots.read()?.unwrap_or(0_u64) + 1;
+        boots.write(&boot)?;
+        let mut outbox = Self {
+            kept: BTreeMap::new(),
+            folder: folder.to_owned(),
+            files,
+            boot,
+            seq: 0,
+        };
+        outbox.load()?;
+        Ok(outbox)
+    }
+
+    /// This start's number.
+    #[must_use]
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    /// The id of the next report.
+    pub fn next_id(&mut self) -> ReportId {
+        self.seq += 1;
+        ReportId {
+            boot: self.boot,
+            seq: self.seq,
+        }
+    }
+
+    /// Keeps a signed report until it is acknowledged.
+    ///
+    /// # Errors
+    /// The disk's; the report is then not kept.
+    pub fn keep(&mut self, id: ReportId, report: Bytes) -> Result<(), OutboxError> {
+        let path = self.path(id);
+        replace(self.files.as_ref(), &path, &report).map_err(disk(&path))?;
+        self.kept.insert(id, report);
+        while self.kept.len() > MAX_KEPT {
+            let Some((&oldest, _)) = self.kept.first_key_value() else {
+                break;
+            };
+            tracing::warn!(?oldest, "the outbox is full; its oldest report is dropped");
+            self.forget(oldest)?;
+        }
+        Ok(())
+    }
+
+    /// Frees everything up to and including `id`.
+    ///
+    /// # Errors
+    /// The disk's; what is left is freed by the next acknowledgement.
+    pub fn acknowledge(&mut self, id: ReportId) -> Result<(), OutboxError> {
+        while let Some((&oldest, _)) = self.kept.first_key_value() {
+            if oldest > id {
+                break;
+            }
+            self.forget(oldest)?;
+        }
+        Ok(())
+    }
+
+    /// Reports that wait for their acknowledgement, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = (ReportId, &Bytes)> {
+        self.kept.iter().map(|(id, report)| (*id, report))
+    }
+
+    /// How many reports wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    fn load(&mut self) -> Result<(), OutboxError> {
+        for name in self.files.list(&self.folder).map_err(disk(&self.folder))? {
+            let Some(id) = parse_name(&name) else {
+                continue;
+            };
+            match self
+                .files
+                .read(&self.folder.join(&name), MAX_ENVELOPE_BYTES as u64)
+            {
+                Ok(report) => {
+                    self.kept.insert(id, report.into());
+                }
+                Err(error) => {
+                    tracing::warn!(%name, %error, "a report in the outbox cannot be read; it is left out")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, id: ReportId) -> Result<(), OutboxError> {
+        let path = self.path(id);
+        self.files.remove_file(&path).map_err(disk(&path))?;
+        self.kept.remove(&id);
+        Ok(())
+    }
+
+    fn path(&self, id: ReportId) -> PathBuf {
+        self.folder
+            .join(format!("{:016x}-{:016x}.report", id.boot, id.seq))
+    }
+}
+
+fn parse_name(name: &str) -> Option<ReportId> {
+    let (boot, seq) = name.strip_suffix(".report")?.split_once('-')?;
+    Some(ReportId {
+        boot: u64::from_str_radix(boot, 16).ok()?,
+        seq: u64::from_str_radix(seq, 16).ok()?,
+    })
+}
+
+fn disk(path: &Path) -> impl FnOnce(io::Error) -> OutboxError {
+    let path = path.to_owned();
+    move |source| OutboxError::Disk { path, source }
+}

@@ -1,0 +1,310 @@
+//! Bundles' bytes: staged file by file, digested while they are written, and named by digest once they are whole.
+//!
+//! ```text
+//! STORE/staging/BUNDLE/manifest.json    verified before anything else is fetched
+//! STORE/staging/BUNDLE/files/PATH       whole and verified
+//! STORE/staging/BUNDLE/parts/SHA256     on its way: continued after a break, digested again from its start
+//! STORE/bundles/BUNDLE/…                a staging folder, renamed when nothing was missing
+//! ```
+
+mod intake;
+mod staging;
+
+pub use intake::Intake;
+pub use staging::{Missing, Staging};
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use espalier_protocol::digest::Hasher;
+use espalier_protocol::manifest::{
+    FileEntry, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, ManifestError,
+};
+use espalier_protocol::{BundlePath, Digest};
+
+use crate::StoreError;
+use crate::files::{self, Files};
+
+/// Bytes that a download must leave free on the disk, for records and logs.
+pub const DISK_RESERVE: u64 = 32 * 1024 * 1024;
+/// Bytes moved at a time when a file is digested.
+const CHUNK: usize = 256 * 1024;
+
+/// Why bytes are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The manifest's bytes do not have the promised digest.
+    #[error("the manifest of bundle {} has another digest: its bytes were altered", .0.short())]
+    ManifestDigest(Digest),
+    /// The manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// More bytes came than the manifest promises.
+    #[error("`{path}` is longer than the {size} bytes of the manifest")]
+    TooLong {
+        /// Which file.
+        path: String,
+        /// Its promised size.
+        size: u64,
+    },
+    /// Fewer bytes came than the manifest promises.
+    #[error("`{path}` ended after {have} of {size} bytes")]
+    Short {
+        /// Which file.
+        path: String,
+        /// Bytes that came.
+        have: u64,
+        /// Its promised size.
+        size: u64,
+    },
+    /// The bytes do not have the promised digest.
+    #[error("`{path}` does not have the digest of the manifest: its bytes were altered")]
+    FileDigest {
+        /// Which file.
+        path: String,
+    },
+    /// The bundle would not fit.
+    #[error(
+        "the bundle needs {needed} more bytes, and the disk has {free} free of which {DISK_RESERVE} stay reserved"
+    )]
+    NoSpace {
+        /// Bytes still to be fetched.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// The disk refused something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A bundle whose every byte was digested in this process; the only thing that a probe gets to see.
+#[derive(Debug, Clone)]
+pub struct VerifiedBundle {
+    digest: Digest,
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl VerifiedBundle {
+    /// The digest of its manifest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where its files lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+/// The bundles of a store.
+#[derive(Debug, Clone)]
+pub struct Content {
+    files: Arc<dyn Files>,
+    bundles: PathBuf,
+    staging: PathBuf,
+    documents: PathBuf,
+}
+
+impl Content {
+    pub(crate) fn new(files: Arc<dyn Files>, store: &Path) -> Self {
+        Self {
+            files,
+            bundles: store.join("bundles"),
+            staging: store.join("staging"),
+            documents: store.join("documents"),
+        }
+    }
+
+    /// Digests every byte of a bundle that was staged before.
+    ///
+    /// # Errors
+    /// What is wrong with the first file that is not as promised; `None` when there is no such bundle.
+    pub fn verify(&self, digest: &Digest) -> Result<Option<VerifiedBundle>, ContentError> {
+        let folder = self.bundles.join(digest.to_string());
+        if !self.files.is_folder(&folder) {
+            return Ok(None);
+        }
+        let path = folder.join(MANIFEST_FILE);
+        let bytes = self
+            .files
+            .read(&path, MAX_MANIFEST_BYTES as u64)
+            .map_err(StoreError::disk("read", &path))?;
+        let manifest = check_manifest(digest, &bytes)?;
+        for (name, entry) in &manifest.files {
+            self.check_file(&name.under(&folder), name, entry)?;
+        }
+        Ok(Some(VerifiedBundle {
+            digest: *digest,
+            folder,
+            manifest,
+        }))
+    }
+
+    /// Opens the staging area of a bundle, with whatever an earlier try left in it. Files in it are digested again.
+    ///
+    /// # Errors
+    /// When `manifest` does not have the promised digest or cannot be used.
+    pub fn stage(&self, digest: &Digest, manifest: &[u8]) -> Result<Staging, ContentError> {
+        let parsed = check_manifest(digest, manifest)?;
+        let folder = self.staging.join(digest.to_string());
+        for part in ["files", "parts"] {
+            let path = folder.join(part);
+            self.files
+                .create_folder(&path)
+                .map_err(StoreError::disk("make", &path))?;
+        }
+        let path = folder.join(MANIFEST_FILE);
+        files::replace(self.files.as_ref(), &path, manifest)
+            .map_err(StoreError::disk("write", &path))?;
+        Staging::open(self.clone(), *digest, folder, parsed)
+    }
+
+    /// The manifest that an earlier try left in a staging area, if there is one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn staged_manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_small(
+            &self.staging.join(digest.to_string()).join(MANIFEST_FILE),
+            digest,
+        )
+    }
+
+    /// A small document (release, deployer keys) that was kept by its digest.
+    ///
+    /// # Errors
+    /// The disk's. One whose bytes no longer have the digest counts as not kept.
+    pub fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_small(&self.documents.join(digest.to_string()), digest)
+    }
+
+    /// Keeps a small document by its digest.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep_document(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.documents.join(Digest::of(bytes).to_string());
+        self.files
+            .create_folder(&self.documents)
+            .and_then(|()| files::replace(self.files.as_ref(), &path, bytes))
+            .map_err(StoreError::disk("write", &path))
+    }
+
+    /// The path of a whole file with this digest in any verified bundle, for a relay that serves it. The caller digests
+    /// it while serving: it may have rotted since.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn find(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        for name in self.names(&self.bundles)? {
+            let folder = self.bundles.join(&name);
+            if name == digest.to_string() {
+                return Ok(Some(folder.join(MANIFEST_FILE)));
+            }
+            let Some(manifest) = self.manifest_in(&folder, &name)? else {
+                continue;
+            };
+            if let Some((path, _)) = manifest
+                .files
+                .iter()
+                .find(|(_, entry)| entry.sha256 == *digest)
+            {
+                return Ok(Some(path.under(&folder)));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn retain(&self, held: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        for area in [&self.bundles, &self.staging] {
+            for name in self.names(area)? {
+                if name
+                    .parse::<Digest>()
+                    .is_ok_and(|digest| held.contains(&digest))
+                {
+                    continue;
+                }
+                let path = area.join(name);
+                self.files
+                    .remove_folder(&path)
+                    .map_err(StoreError::disk("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, folder: &Path) -> Result<Vec<String>, StoreError> {
+        self.files
+            .list(folder)
+            .map_err(StoreError::disk("list", folder))
+    }
+
+    fn manifest_in(&self, folder: &Path, name: &str) -> Result<Option<Manifest>, StoreError> {
+        let Ok(digest) = name.parse::<Digest>() else {
+            return Ok(None);
+        };
+        let bytes = self.read_small(&folder.join(MANIFEST_FILE), &digest)?;
+        Ok(bytes.and_then(|bytes| Manifest::parse(&bytes).ok()))
+    }
+
+    fn read_small(&self, path: &Path, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.files.read(path, MAX_MANIFEST_BYTES as u64) {
+            Ok(bytes) => Ok((Digest::of(&bytes) == *digest).then_some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::disk("read", path)(error)),
+        }
+    }
+
+    fn check_file(
+        &self,
+        at: &Path,
+        name: &BundlePath,
+        entry: &FileEntry,
+    ) -> Result<(), ContentError> {
+        let mut file = self.files.open(at).map_err(StoreError::disk("read", at))?;
+        let (digest, size) =
+            digest_stream(&mut file, entry.size).map_err(StoreError::disk("read", at))?;
+        if size == entry.size && digest == entry.sha256 {
+            Ok(())
+        } else {
+            Err(ContentError::FileDigest {
+                path: name.to_string(),
+            })
+        }
+    }
+}
+
+fn check_manifest(digest: &Digest, bytes: &[u8]) -> Result<Manifest, ContentError> {
+    if Digest::of(bytes) != *digest {
+        return Err(ContentError::ManifestDigest(*digest));
+    }
+    Ok(Manifest::parse(bytes)?)
+}
+
+/// Digests a stream, reading at most one byte past `limit`.
+fn digest_stream(stream: &mut dyn Read, limit: u64) -> io::Result<(Digest, u64)> {
+    let mut stream = stream.take(limit.saturating_add(1));
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    let mut size = 0;
+    loop {
+        let read = stream.read(&mut chunk)?;
+        if read == 0 {
+            return Ok((hasher.finish(), size));
+        }
+        hasher.update(&chunk[..read]);
+        size += read as u64;
+    }
+}
