@@ -9,8 +9,8 @@ use crate::failure::{Failure, Result, While};
 use crate::process;
 
 pub const HELP: &str = "\
-Prints which crate of the workspace depends on which, one arrow a line. `docs/arrows.txt` is this list: a test fails
-when they differ, so that a new arrow is seen in review.
+Prints which crate of the workspace depends on which, one arrow a line. `docs/arrows.txt` is this
+list: a test fails when they differ, so that a new arrow is seen in review.
 
 Usage: cargo xtask arrows";
 
@@ -20,7 +20,8 @@ pub fn command(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// One `from -> to` a line, sorted. Dependencies of tests, examples and build scripts are no arrows.
+/// One `from -> to` a line, sorted. Dependencies of tests, examples and build scripts are no
+/// arrows.
 pub fn text() -> Result<String> {
     let arguments = ["metadata", "--format-version", "1", "--no-deps"];
     let answer = process::output(&mut process::cargo(arguments))?;

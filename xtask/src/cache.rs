@@ -28,7 +28,10 @@ impl Cache {
     /// The folder that PostgreSQL can be started from, whoever the user is.
     pub fn of_postgres() -> Result<Self> {
         let folder = locate::fetched_folder().ok_or_else(|| {
-            Failure::new("there is no safe cache folder: set HOME, or as root remove /var/tmp/espalier-0, which another user made")
+            Failure::new(
+                "there is no safe cache folder: set HOME, or as root remove \
+                 /var/tmp/espalier-0, which another user made",
+            )
         })?;
         Self::at(folder)
     }
@@ -47,7 +50,8 @@ impl Cache {
 
     /// The item's folder; `make` fills it in a folder beside it when it is not there yet.
     ///
-    /// Two set-ups at once do not disturb each other, and one that is killed leaves nothing that looks complete.
+    /// Two set-ups at once do not disturb each other, and one that is killed leaves nothing that
+    /// looks complete.
     pub fn item_or_make(
         &self,
         name: &str,
@@ -70,7 +74,8 @@ impl Cache {
                 .while_trying(|| format!("write in {}", incoming.display()))
         });
         if let Err(failure) = made {
-            // The failure is what matters; what cannot be removed now is removed by the next attempt.
+            // The failure is what matters; what cannot be removed now is removed by the next
+            // attempt.
             let _ = remove(&incoming);
             return Err(failure);
         }

@@ -6,12 +6,13 @@ use crate::setup::{self, Setup};
 use crate::{process, workspace};
 
 pub const HELP: &str = "\
-Shows the whole product on this machine, with nothing else running: a cloud, a gateway, and four devices.
+Shows the whole product on this machine, with nothing else running: a cloud, a gateway, and four
+devices.
 
 Usage: cargo xtask demo [--postgres npm] [demo options]
 
-A full model is imported, made into signed int8 edge builds, rolled out to every device, and used there.
-It stays up, with its addresses printed, until Ctrl-C.
+A full model is imported, made into signed int8 edge builds, rolled out to every device, and used
+there. It stays up, with its addresses printed, until Ctrl-C.
 
 Demo options:
   --once         end by itself when everything was shown
@@ -49,7 +50,8 @@ fn start(mut args: Args, subcommand: Option<&str>) -> Result<()> {
     Err(process::become_program(&mut demo))
 }
 
-/// The whole workspace at once: each selection of packages would have its own set of features, and its own build.
+/// The whole workspace at once: each selection of packages would have its own set of features, and
+/// its own build.
 fn build() -> Result<()> {
     process::run(&mut process::cargo(["build", "--workspace", "--bins"]))
         .map_err(|_| Failure::new("the build failed; its own message is above"))

@@ -14,8 +14,8 @@ use crate::setup::Setup;
 use crate::{arrows, console, process, workspace};
 
 pub const HELP: &str = "\
-Makes the derived files again: the description of every SQL query (.sqlx), the OpenAPI document, the console's
-TypeScript client, and the list of arrows between crates.
+Makes the derived files again: the description of every SQL query (.sqlx), the OpenAPI document, the
+console's TypeScript client, and the list of arrows between crates.
 
 Usage: cargo xtask gen [--check]
 
@@ -80,7 +80,8 @@ fn write(path: &str, text: &str) -> Result<()> {
     fs::write(workspace::root().join(path), text).while_trying(|| format!("write {path}"))
 }
 
-/// The compiler asks a database with today's tables about every query, and writes the answers to `.sqlx`.
+/// The compiler asks a database with today's tables about every query, and writes the answers to
+/// `.sqlx`.
 fn describe_queries(setup: &Setup) -> Result<()> {
     let descriptions = workspace::root().join(".sqlx");
     if descriptions.is_dir() {
@@ -153,7 +154,8 @@ impl ScratchDatabase {
 
 impl Drop for ScratchDatabase {
     fn drop(&mut self) {
-        // It stops when its input ends. Nothing can be done here about a server that has died already.
+        // It stops when its input ends. Nothing can be done here about a server that has died
+        // already.
         drop(self.server.stdin.take());
         let _ = self.server.wait();
     }

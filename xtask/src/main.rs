@@ -1,4 +1,5 @@
-//! Forbids a second way to set up, run and check the project: whatever a person or the CI needs is a command here.
+//! Forbids a second way to set up, run and check the project: whatever a person or the CI needs is
+//! a command here.
 
 mod args;
 mod arrows;

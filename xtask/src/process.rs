@@ -58,7 +58,8 @@ pub fn output(command: &mut Command) -> Result<String> {
     )))
 }
 
-/// Becomes the program, so that the shell sees its exit status and its signals. Returns only when that failed.
+/// Becomes the program, so that the shell sees its exit status and its signals. Returns only when
+/// that failed.
 pub fn become_program(command: &mut Command) -> Failure {
     use std::os::unix::process::CommandExt as _;
     let error = command.exec();

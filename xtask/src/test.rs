@@ -13,11 +13,12 @@ Runs every test of the workspace.
 
 Usage: cargo xtask test [--long] [--interop] [--postgres npm] [-- filter]
 
-What a test needs and this machine lacks makes the test skip itself; the skipped ones are listed at the end.
+What a test needs and this machine lacks makes the test skip itself; the skipped ones are listed at
+the end.
 
 Options:
   --long           more seeds and longer runs, as before a release
-  --interop        also against other people's programs (Mosquitto, python-tuf, both PostgreSQL majors)
+  --interop        also against other people's programs (Mosquitto, python-tuf, both PostgreSQLs)
   --postgres npm   use the pinned PostgreSQL even where the machine has one
 
 Whatever follows `--` goes to `cargo test`, for instance `-- -p espalier-flows kill`.";

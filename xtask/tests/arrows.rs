@@ -156,7 +156,8 @@ fn new_arrow() {
     let gone: Vec<_> = committed.difference(&printed).collect();
     assert!(
         new.is_empty() && gone.is_empty(),
-        "arrows changed; new: {new:?}, gone: {gone:?}. If that is meant: cargo xtask arrows > docs/arrows.txt"
+        "arrows changed; new: {new:?}, gone: {gone:?}. \
+         If that is meant: cargo xtask arrows > docs/arrows.txt"
     );
 }
 

@@ -1,5 +1,5 @@
-//! A database with all migrations applied, for as long as this program's input is open: `cargo xtask gen` asks it about
-//! every SQL query.
+//! A database with all migrations applied, for as long as this program's input is open: `cargo
+//! xtask gen` asks it about every SQL query.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -20,19 +20,22 @@ pub struct NotAccepted;
 
 /// Decides about devices, and receives what they send.
 ///
-/// The broker itself sees to the rest: a certificate of the right CA whose common name is the client id, MQTT 5, our
-/// topic grammar with its directions, no wildcards, no retained messages or wills from devices, sizes.
+/// The broker itself sees to the rest: a certificate of the right CA whose common name is the
+/// client id, MQTT 5, our topic grammar with its directions, no wildcards, no retained messages or
+/// wills from devices, sizes.
 #[async_trait]
 pub trait BrokerGuard: Send + Sync + 'static {
-    /// Whether this device may connect. `serial` is its certificate's, in lower-case hexadecimal without leading zeros.
+    /// Whether this device may connect. `serial` is its certificate's, in lower-case hexadecimal
+    /// without leading zeros.
     async fn authenticate(&self, device: &DeviceIdentity, serial: &str) -> Admission;
 
-    /// Whether one device may speak and listen for another, as a gateway does for those behind it. Never asked about
-    /// a device itself.
+    /// Whether one device may speak and listen for another, as a gateway does for those behind it.
+    /// Never asked about a device itself.
     async fn speaks_for(&self, connected: &DeviceIdentity, device: &DeviceIdentity) -> bool;
 
-    /// A message came from `connected` on an upward topic. The device's PUBACK waits for the answer, and its next
-    /// messages with it: a slow answer slows that device down, and nobody else.
+    /// A message came from `connected` on an upward topic. The device's PUBACK waits for the
+    /// answer, and its next messages with it: a slow answer slows that device down, and nobody
+    /// else.
     async fn on_publish(
         &self,
         connected: &DeviceIdentity,
@@ -40,8 +43,8 @@ pub trait BrokerGuard: Send + Sync + 'static {
         payload: Bytes,
     ) -> Result<(), NotAccepted>;
 
-    /// The device has connected; its subscriptions come next. A device that connects again without having been seen
-    /// to disconnect is told a second time.
+    /// The device has connected; its subscriptions come next. A device that connects again without
+    /// having been seen to disconnect is told a second time.
     async fn on_connected(&self, device: &DeviceIdentity);
 
     /// The device has no connection any more.

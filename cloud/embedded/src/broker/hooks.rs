@@ -140,7 +140,8 @@ impl Hooks {
         if allowed {
             return SubscribeAclResult::new_success(subscription.opts.qos(), None);
         }
-        tracing::info!(client = %session.id.client_id, filter = %subscription.topic_filter, "subscription refused");
+        let (client, filter) = (&session.id.client_id, &subscription.topic_filter);
+        tracing::info!(%client, %filter, "subscription refused");
         SubscribeAclResult::new_failure(SubscribeAckReason::NotAuthorized)
     }
 
@@ -265,6 +266,7 @@ fn refused(
     code: PublishAckReason,
     reason: &'static str,
 ) -> PublishAclResult {
-    tracing::info!(client = %session.id.client_id, topic = %message.topic, reason, "message refused");
+    let (client, topic) = (&session.id.client_id, &message.topic);
+    tracing::info!(%client, %topic, reason, "message refused");
     PublishAclResult(PublishResult::reason_code(code, Some(reason.into()), false))
 }

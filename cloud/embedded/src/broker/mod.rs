@@ -27,9 +27,11 @@ use retained::RetainedMessages;
 
 pub use guard::{Admission, BrokerGuard, NotAccepted};
 
-/// Room for the topic and properties beside the largest payload. A larger packet ends its connection unread.
+/// Room for the topic and properties beside the largest payload. A larger packet ends its
+/// connection unread.
 const MAX_PACKET_BYTES: usize = MAX_ENVELOPE_BYTES + 1024;
-/// A device's queue while it is away. What counts is retained or sent again, so it only has to bridge a short absence.
+/// A device's queue while it is away. What counts is retained or sent again, so it only has to
+/// bridge a short absence.
 const MAX_QUEUED_MESSAGES: usize = 100;
 const MAX_SESSION: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_KEEP_ALIVE_SECONDS: u16 = 3600;
@@ -59,7 +61,8 @@ pub struct BrokerConfig {
 pub enum BrokerError {
     /// The address is taken, or is none of this machine's.
     #[error(
-        "the broker cannot listen on {address}: {reason}; choose another address, or port 0 for any free port"
+        "the broker cannot listen on {address}: {reason}; \
+         choose another address, or port 0 for any free port"
     )]
     Listen {
         /// The address.
@@ -144,8 +147,8 @@ impl EmbeddedBroker {
         self.hooks.connected().await
     }
 
-    /// Sends a message, at least once, to whoever listens to its topic. A retained message is also for those who come
-    /// later, until the next one; an empty one ends that.
+    /// Sends a message, at least once, to whoever listens to its topic. A retained message is also
+    /// for those who come later, until the next one; an empty one ends that.
     ///
     /// # Errors
     /// [`BrokerError::Publish`] when the payload is too large or the broker does not take it.
@@ -180,7 +183,8 @@ impl EmbeddedBroker {
             .map_err(|error| not_taken(error.to_string()))
     }
 
-    /// Ends the device's connection and forgets its session. It may connect again, if it is still admitted.
+    /// Ends the device's connection and forgets its session. It may connect again, if it is still
+    /// admitted.
     pub async fn kick(&self, device: &DeviceIdentity) {
         let mut entry = self
             .context

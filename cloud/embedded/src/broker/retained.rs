@@ -1,4 +1,5 @@
-//! Retained messages, in memory: what must outlive the process is kept by the cloud, and published again.
+//! Retained messages, in memory: what must outlive the process is kept by the cloud, and published
+//! again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use tokio::sync::RwLock;
 
 /// The last retained message of each topic.
 ///
-/// Only the cloud publishes retained messages, so there are at most a few for each device; and filters have no
-/// wildcards, so a look-up is enough.
+/// Only the cloud publishes retained messages, so there are at most a few for each device; and
+/// filters have no wildcards, so a look-up is enough.
 #[derive(Default)]
 pub(super) struct RetainedMessages(RwLock<HashMap<TopicName, Retain>>);
 

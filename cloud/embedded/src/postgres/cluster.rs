@@ -1,4 +1,5 @@
-//! The server's folder: the data, the socket, the log, and what a server that was killed leaves behind.
+//! The server's folder: the data, the socket, the log, and what a server that was killed leaves
+//! behind.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File, TryLockError};
@@ -39,7 +40,8 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Locks the folder, ends a server that was left behind in it, and makes the data if there are none.
+    /// Locks the folder, ends a server that was left behind in it, and makes the data if there are
+    /// none.
     pub(super) fn open(config: PostgresConfig, programs: Programs) -> Result<Self, PostgresError> {
         let folder = std::path::absolute(&config.folder)
             .map_err(PostgresError::folder("resolve", &config.folder))?;
@@ -184,8 +186,9 @@ impl Cluster {
         self.forget_server()
     }
 
-    /// The file of a server that was killed names a process id that may be anybody's by now, and a server does not
-    /// start beside it. It also guards the data while the killed server's own children still work on them.
+    /// The file of a server that was killed names a process id that may be anybody's by now, and a
+    /// server does not start beside it. It also guards the data while the killed server's own
+    /// children still work on them.
     fn forget_server(&self) -> Result<(), PostgresError> {
         let file = self.pid_file();
         if !file.exists() || !Path::new(PROCESSES).exists() || !self.is_abandoned() {
@@ -249,7 +252,8 @@ impl Cluster {
         if let Ok(made_by) = fs::read_to_string(self.data().join("PG_VERSION")) {
             return self.check_major(made_by.trim());
         }
-        // Made beside its place and moved there complete: a start that is killed here leaves nothing that looks like data.
+        // Made beside its place and moved there complete: a start that is killed here leaves
+        // nothing that looks like data.
         let unfinished = self.folder.join("data.new");
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)
@@ -339,7 +343,8 @@ fn lock(folder: &Path) -> Result<File, PostgresError> {
     }
 }
 
-/// `run/` in the server's folder, or where that is too long for a socket a private one with a short name.
+/// `run/` in the server's folder, or where that is too long for a socket a private one with a short
+/// name.
 fn socket_folder(folder: &Path) -> Result<PathBuf, PostgresError> {
     let preferred = folder.join("run");
     let path = if preferred.as_os_str().as_bytes().len() <= LONGEST_SOCKET_FOLDER {

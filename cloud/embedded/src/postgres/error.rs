@@ -13,7 +13,10 @@ pub enum PostgresError {
     #[error(transparent)]
     NoPrograms(#[from] NoPrograms),
     /// Another process runs a server in this folder.
-    #[error("{} is in use by another process; stop that one, or choose another state folder", folder.display())]
+    #[error(
+        "{} is in use by another process; stop that one, or choose another state folder",
+        folder.display()
+    )]
     InUse {
         /// The server's folder.
         folder: PathBuf,
@@ -43,8 +46,8 @@ pub enum PostgresError {
     },
     /// A program of the server does not start as the user it has to run as.
     #[error(
-        "could not start {} for {}: {source}; PostgreSQL refuses to run as root, so both must be readable \
-         for an ordinary user", program.display(), folder.display()
+        "could not start {} for {}: {source}; PostgreSQL refuses to run as root, so both must be \
+         readable for an ordinary user", program.display(), folder.display()
     )]
     Unreachable {
         /// The program.

@@ -1,7 +1,7 @@
 //! Where the programs of a PostgreSQL server are on this machine.
 //!
-//! Standard library and `rustix` only: `xtask` includes this file by path, so that set-up and server look in the same
-//! places without set-up having to compile the broker.
+//! Standard library and `rustix` only: `xtask` includes this file by path, so that set-up and
+//! server look in the same places without set-up having to compile the broker.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -41,14 +41,14 @@ impl Display for NoPrograms {
         match self {
             Self::Unusable { bin, reason } => write!(
                 f,
-                "{BIN_VARIABLE} names {}, which is no PostgreSQL {OLDEST_MAJOR} or newer: {reason}; name the folder of \
-                 `initdb` and `postgres`, or unset it",
+                "{BIN_VARIABLE} names {}, which is no PostgreSQL {OLDEST_MAJOR} or newer: \
+                 {reason}; name the folder of `initdb` and `postgres`, or unset it",
                 bin.display()
             ),
             Self::Absent => write!(
                 f,
-                "there is no PostgreSQL {OLDEST_MAJOR} or newer on this machine; run `cargo xtask setup`, install the \
-                 `postgresql` package, or set DATABASE_URL"
+                "there is no PostgreSQL {OLDEST_MAJOR} or newer on this machine; run \
+                 `cargo xtask setup`, install the `postgresql` package, or set DATABASE_URL"
             ),
         }
     }
@@ -60,7 +60,8 @@ impl Programs {
     /// The programs in one folder.
     ///
     /// # Errors
-    /// Says what is wrong when a program is missing, does not run, or is older than [`OLDEST_MAJOR`].
+    /// Says what is wrong when a program is missing, does not run, or is older than
+    /// [`OLDEST_MAJOR`].
     pub fn at(bin: &Path) -> Result<Self, String> {
         if !bin.join("initdb").is_file() {
             return Err("it has no `initdb`".to_owned());
@@ -75,7 +76,8 @@ impl Programs {
         })
     }
 
-    /// Looks in this order: `ESPALIER_PG_BIN`, the machine's own installations, what `cargo xtask setup` fetched.
+    /// Looks in this order: `ESPALIER_PG_BIN`, the machine's own installations, what `cargo xtask
+    /// setup` fetched.
     ///
     /// # Errors
     /// [`NoPrograms`] when the named folder cannot be used, or nothing was found.
@@ -88,7 +90,8 @@ impl Programs {
             .ok_or(NoPrograms::Absent)
     }
 
-    /// The machine's own: `pg_config`, then `PATH`, then the newest of the distribution's version folders.
+    /// The machine's own: `pg_config`, then `PATH`, then the newest of the distribution's version
+    /// folders.
     pub fn installed() -> Option<Self> {
         configured_folder()
             .into_iter()
@@ -122,8 +125,8 @@ impl Programs {
 
 /// Where `cargo xtask setup` puts the servers that it fetches, each in `postgres-VERSION/`.
 ///
-/// For root it is not below its home: PostgreSQL refuses to run as root, and the user that it then runs as could not
-/// reach it there. `None` where the user has neither `XDG_CACHE_HOME` nor `HOME`.
+/// For root it is not below its home: PostgreSQL refuses to run as root, and the user that it then
+/// runs as could not reach it there. `None` where the user has neither `XDG_CACHE_HOME` nor `HOME`.
 pub fn fetched_folder() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some(PathBuf::from("/var/tmp/espalier-0"))
@@ -144,7 +147,8 @@ pub fn cache_folder() -> Option<PathBuf> {
         .map(|cache| cache.join("espalier"))
 }
 
-/// Anybody may make a folder in `/var/tmp`: a program in one that another user made would be that user's program.
+/// Anybody may make a folder in `/var/tmp`: a program in one that another user made would be that
+/// user's program.
 fn belongs_to_another(folder: &Path) -> bool {
     match std::fs::symlink_metadata(folder) {
         Ok(found) => {

@@ -28,7 +28,8 @@ const USER: &str = "postgres";
 pub enum Survives {
     /// What was committed is there after a power cut.
     PowerCut,
-    /// What was committed is there after any process was killed; a power cut may destroy everything. Faster, for tests.
+    /// What was committed is there after any process was killed; a power cut may destroy
+    /// everything. Faster, for tests.
     Crash,
 }
 
@@ -59,7 +60,8 @@ impl PostgresConfig {
 
 /// A running server. It is started again when it dies, and stopped when this value is dropped.
 ///
-/// When this process is killed, the server ends as well (Linux), or is ended by the next start in its folder.
+/// When this process is killed, the server ends as well (Linux), or is ended by the next start in
+/// its folder.
 pub struct EmbeddedPostgres {
     stop: mpsc::Sender<Stop>,
     socket: PathBuf,
@@ -67,7 +69,8 @@ pub struct EmbeddedPostgres {
 }
 
 impl EmbeddedPostgres {
-    /// Starts a server; it accepts connections when this returns. The first start in a folder makes an empty database.
+    /// Starts a server; it accepts connections when this returns. The first start in a folder makes
+    /// an empty database.
     ///
     /// # Errors
     /// [`PostgresError`] says what is missing and what to do.
@@ -125,7 +128,8 @@ fn live(
     };
     match open() {
         Ok((supervisor, server, socket)) => {
-            // Who waited may be gone: then the other end of `stops` is gone too, and supervising ends at once.
+            // Who waited may be gone: then the other end of `stops` is gone too, and supervising
+            // ends at once.
             let _ = started.send(Ok(socket));
             supervisor.supervise(server);
         }

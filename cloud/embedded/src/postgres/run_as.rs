@@ -25,8 +25,8 @@ pub(super) struct User {
 pub(super) enum RunAs {
     /// As the user who runs us.
     Ourselves,
-    /// We are root, and the server believes to be this user: in a user namespace of its own, in which our files are
-    /// that user's. Nothing on the disk has to change hands.
+    /// We are root, and the server believes to be this user: in a user namespace of its own, in
+    /// which our files are that user's. Nothing on the disk has to change hands.
     Namespace(User),
     /// We are root where user namespaces are refused: the server's files belong to this user.
     Other(User),
@@ -122,11 +122,12 @@ struct Maps {
 
 #[expect(
     unsafe_code,
-    reason = "a child is prepared between fork and exec, with system calls only: no lock, no allocation"
+    reason = "a child is prepared between fork and exec, with system calls and nothing else"
 )]
 fn prepare_child(command: &mut Command, maps: Option<Maps>) {
     let parent = getpid();
-    // SAFETY: the closure makes system calls on memory that was laid out before the fork, and nothing else.
+    // SAFETY: the closure makes system calls on memory that was laid out before the fork, and
+    // nothing else.
     unsafe {
         command.pre_exec(move || {
             if let Some(maps) = &maps {
@@ -145,7 +146,8 @@ fn prepare_child(command: &mut Command, maps: Option<Maps>) {
 )]
 fn enter_namespace(maps: &Maps) -> io::Result<()> {
     use rustix::thread::{UnshareFlags, unshare_unsafe};
-    // SAFETY: between fork and exec this process has one thread, and no file descriptors are unshared.
+    // SAFETY: between fork and exec this process has one thread, and no file descriptors are
+    // unshared.
     unsafe { unshare_unsafe(UnshareFlags::NEWUSER)? };
     write_line(c"/proc/self/setgroups", c"deny".to_bytes())?;
     write_line(c"/proc/self/uid_map", maps.uid.to_bytes())?;

@@ -1,6 +1,7 @@
 //! The thread that starts the server, starts it again when it dies, and stops it.
 //!
-//! One thread for the whole life of the server, because the kernel ends a child with the *thread* that started it.
+//! One thread for the whole life of the server, because the kernel ends a child with the *thread*
+//! that started it.
 
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use tokio::sync::oneshot;
 use super::cluster::Cluster;
 use super::error::PostgresError;
 
-/// How long a server may take until it accepts connections: crash recovery after a power cut takes its time.
+/// How long a server may take until it accepts connections: crash recovery after a power cut takes
+/// its time.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the server may take to stop after each signal.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);

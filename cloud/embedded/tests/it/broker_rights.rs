@@ -307,7 +307,8 @@ async fn packets_that_are_huge_or_nonsense() -> Result<()> {
     Ok(())
 }
 
-/// Connects by hand, sends bytes that no client would, and waits until the broker ends the connection.
+/// Connects by hand, sends bytes that no client would, and waits until the broker ends the
+/// connection.
 fn speak_after_connecting(
     address: SocketAddr,
     tls: Arc<ClientConfig>,

@@ -1,6 +1,7 @@
 //! A real server, killed in every way that a machine knows.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +50,19 @@ fn pid(raw: u32) -> Result<Pid> {
     Pid::from_raw(i32::try_from(raw)?).context("a process id")
 }
 
+/// `cargo xtask test` lists what could not run.
+fn skip(test: &str, reason: &str) -> Result<()> {
+    let line = format!("SKIPPED {test}: {reason}");
+    eprintln!("{line}");
+    if let Some(log) = std::env::var_os("ESPALIER_SKIP_LOG") {
+        writeln!(
+            File::options().create(true).append(true).open(log)?,
+            "{line}"
+        )?;
+    }
+    Ok(())
+}
+
 /// Waits for a level, with a deadline.
 fn until<T>(what: &str, mut level: impl FnMut() -> Option<T>) -> Result<T> {
     let deadline = Instant::now() + PATIENCE;
@@ -91,10 +105,10 @@ async fn killed_server_comes_back_with_committed_data() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fetched_server_comes_back_with_committed_data() -> Result<()> {
     let Some(fetched) = Programs::fetched() else {
-        eprintln!(
-            "SKIPPED killed_fetched_server: no fetched PostgreSQL; run `cargo xtask setup --postgres npm`"
+        return skip(
+            "killed_fetched_server",
+            "run `cargo xtask setup --postgres npm` first",
         );
-        return Ok(());
     };
     killed_server_comes_back(fetched).await
 }
