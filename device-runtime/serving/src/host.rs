@@ -12,7 +12,9 @@ use espalier_protocol::manifest::Prompt;
 use espalier_protocol::{Digest, ModelName};
 use espalier_runtime::golden::{self, GoldenError, GoldenReport};
 use espalier_runtime::segmentation::{LoadError, SegmentError, Segmentation};
-use espalier_runtime::{EmbeddingCache, GraphOptions, ModelFolder, Segmenter, Statistics};
+use espalier_runtime::{
+    EmbeddingCache, GraphOptions, ModelFolder, Placement, Segmenter, Statistics,
+};
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -97,6 +99,12 @@ impl Candidate {
     #[must_use]
     pub fn bundle(&self) -> Digest {
         self.segmenter.digest()
+    }
+
+    /// Who computes its encoder and its decoder.
+    #[must_use]
+    pub fn placements(&self) -> [&Placement; 2] {
+        self.segmenter.placements()
     }
 
     /// How its golden inputs went; a full model has none.

@@ -1,6 +1,5 @@
 //! What Prometheus is told.
 
-use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -74,10 +73,8 @@ impl Metrics {
     }
 
     /// The counters, and what the host serves now, in Prometheus' text.
-    ///
-    /// # Errors
-    /// When the text cannot be written, which a `String` never causes.
-    pub fn encode(&self, host: &ModelHost) -> Result<String, fmt::Error> {
+    #[must_use]
+    pub fn encode(&self, host: &ModelHost) -> String {
         let mut registry = Registry::with_prefix("espalier");
         registry.register("requests", "Requests by outcome", self.requests.clone());
         registry.register_with_unit(
@@ -95,8 +92,10 @@ impl Metrics {
             embeddings,
         );
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry)?;
-        Ok(text)
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        text
     }
 
     fn facts(host: &ModelHost) -> (Family<BundleLabels, Gauge>, Gauge) {

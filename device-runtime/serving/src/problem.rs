@@ -1,4 +1,4 @@
-//! Errors on the wire: problem documents (RFC 9457) with stable codes.
+//! Errors on the wire: problem documents (RFC 9457), from one table of stable codes.
 
 use std::fmt;
 
@@ -10,11 +10,103 @@ use serde::Serialize;
 
 use crate::service::ServeError;
 
+/// A stable code: it never changes its meaning. Those that the cloud's API has too are spelt alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The body is not a question of this call.
+    MalformedBody,
+    /// A header has the wrong form.
+    MalformedParameter,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The body is of a type that this call does not take.
+    UnsupportedMedia,
+    /// Nothing is at this address.
+    NotFound,
+    /// No such model serves here.
+    UnknownModel,
+    /// The bundle that was insisted on does not serve.
+    OtherBundle,
+    /// The picture cannot be used.
+    InvalidPicture,
+    /// The prompt cannot be asked about this picture.
+    InvalidPrompt,
+    /// All workers are busy.
+    Busy,
+    /// It took too long.
+    TimedOut,
+    /// The model failed.
+    InferenceFailed,
+}
+
+impl Code {
+    /// Each code's text, status and title.
+    fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::MalformedBody => (
+                "malformed_body",
+                StatusCode::BAD_REQUEST,
+                "The request's body could not be read",
+            ),
+            Self::MalformedParameter => (
+                "malformed_parameter",
+                StatusCode::BAD_REQUEST,
+                "A parameter could not be read",
+            ),
+            Self::TooLarge => (
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request is too large",
+            ),
+            Self::UnsupportedMedia => (
+                "unsupported_media",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body's type is not supported",
+            ),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Self::UnknownModel => (
+                "unknown_model",
+                StatusCode::NOT_FOUND,
+                "No such model is served here",
+            ),
+            Self::OtherBundle => (
+                "other_bundle",
+                StatusCode::PRECONDITION_FAILED,
+                "Another bundle serves",
+            ),
+            Self::InvalidPicture => (
+                "invalid_picture",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The picture cannot be used",
+            ),
+            Self::InvalidPrompt => (
+                "invalid_prompt",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The prompt does not fit the picture",
+            ),
+            Self::Busy => (
+                "busy",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "All workers are busy",
+            ),
+            Self::TimedOut => (
+                "timed_out",
+                StatusCode::GATEWAY_TIMEOUT,
+                "The request took too long",
+            ),
+            Self::InferenceFailed => (
+                "inference_failed",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The model failed",
+            ),
+        }
+    }
+}
+
 /// Why a request is answered with an error. The words are for people; programs read the code.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
 }
 
@@ -28,28 +120,17 @@ struct Document<'a> {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            status,
             code,
             detail: detail.into(),
         }
     }
 
-    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail)
-    }
-
     pub(crate) fn too_large(limit: usize) -> Self {
-        let detail = format!("the request's body has more than {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
-    }
-
-    pub(crate) fn not_found(path: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown-path",
-            format!("there is nothing at {path}"),
+            Code::TooLarge,
+            format!("the request's body has more than {limit} bytes"),
         )
     }
 }
@@ -62,20 +143,21 @@ impl fmt::Display for Problem {
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.code.row().1
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let (code, status, title) = self.code.row();
+        let mut response = HttpResponse::build(status);
+        if self.code == Code::Busy {
             response.insert_header((RETRY_AFTER, "1"));
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         response.json(Document {
-            r#type: format!("urn:espalier:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
+            r#type: format!("urn:espalier:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
             detail: &self.detail,
         })
     }
@@ -83,29 +165,21 @@ impl ResponseError for Problem {
 
 impl From<ServeError> for Problem {
     fn from(error: ServeError) -> Self {
-        let (status, code) = match &error {
-            ServeError::UnknownModel(_) => (StatusCode::NOT_FOUND, "unknown-model"),
-            ServeError::OtherBundle { .. } => (StatusCode::PRECONDITION_FAILED, "other-bundle"),
-            ServeError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            ServeError::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
-            ServeError::Segment(SegmentError::Picture(_)) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-picture")
-            }
-            ServeError::Segment(SegmentError::Prompt(_)) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-prompt")
-            }
+        let code = match &error {
+            ServeError::UnknownModel(_) => Code::UnknownModel,
+            ServeError::OtherBundle { .. } => Code::OtherBundle,
+            ServeError::Refused(_) => Code::Busy,
+            ServeError::TimedOut(_) => Code::TimedOut,
+            ServeError::Segment(SegmentError::Picture(_)) => Code::InvalidPicture,
+            ServeError::Segment(SegmentError::Prompt(_)) => Code::InvalidPrompt,
             ServeError::Segment(SegmentError::Graph(_) | SegmentError::Output { .. })
             | ServeError::WorkerLost => {
                 // The model's own words may name files and shapes: they belong into the log.
                 tracing::error!(%error, "a request could not be computed");
                 let detail = "the model failed on this request; the server's log has the reason";
-                return Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "inference-failed",
-                    detail,
-                );
+                return Self::new(Code::InferenceFailed, detail);
             }
         };
-        Self::new(status, code, error.to_string())
+        Self::new(code, error.to_string())
     }
 }

@@ -73,12 +73,12 @@ impl ServeError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::UnknownModel(_) => "unknown-model",
-            Self::OtherBundle { .. } => "other-bundle",
+            Self::UnknownModel(_) => "unknown_model",
+            Self::OtherBundle { .. } => "other_bundle",
             Self::Refused(_) => "busy",
             Self::TimedOut(_) => "timeout",
             Self::Segment(error) => error.kind(),
-            Self::WorkerLost => "worker-lost",
+            Self::WorkerLost => "worker_lost",
         }
     }
 }
@@ -161,7 +161,7 @@ impl Service {
         match &outcome {
             Ok(_) => self.metrics.answered(model, started.elapsed()),
             // A name from outside must not become a label: anybody could make up millions.
-            Err(ServeError::UnknownModel(_)) => self.metrics.failed("", "unknown-model"),
+            Err(ServeError::UnknownModel(_)) => self.metrics.failed("", "unknown_model"),
             Err(error) => self.metrics.failed(model, error.kind()),
         }
         outcome

@@ -3,7 +3,7 @@
 use actix_web::web::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Room for a request's body or one of its parts.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ impl Budget {
     {
         let mut body = BytesMut::new();
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk
-                .map_err(|error| Problem::malformed(format!("the body broke off: {error}")))?;
+            let chunk = chunk.map_err(|error| {
+                Problem::new(Code::MalformedBody, format!("the body broke off: {error}"))
+            })?;
             self.left = self
                 .left
                 .checked_sub(chunk.len())

@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::service::Service;
 
 /// How long a request that is being answered may go on after the server was told to stop.
@@ -72,14 +72,16 @@ pub fn on_unix(
         .run())
 }
 
-async fn metrics(service: web::Data<Service>) -> Result<HttpResponse, Problem> {
+async fn metrics(service: web::Data<Service>) -> HttpResponse {
     let text = service.metrics().encode(service.host());
-    let text = text.map_err(|error| Problem::malformed(error.to_string()))?;
-    Ok(HttpResponse::Ok()
+    HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(text))
+        .body(text)
 }
 
 async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found(request.path()))
+    Err(Problem::new(
+        Code::NotFound,
+        format!("there is nothing at {}", request.path()),
+    ))
 }

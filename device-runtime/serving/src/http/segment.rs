@@ -4,7 +4,6 @@
 //! one JSON object with the prompt's members and `image` in base64.
 
 use actix_multipart::Multipart;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,7 +16,7 @@ use serde::Deserialize;
 
 use super::BUNDLE_HEADER;
 use super::body::Budget;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::service::Service;
 
 /// The largest prompt of a form in bytes.
@@ -60,9 +59,10 @@ fn pinned(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
     };
     let digest = header.to_str().ok().and_then(|text| text.parse().ok());
     digest.map(Some).ok_or_else(|| {
-        Problem::malformed(format!(
-            "the header {BUNDLE_HEADER} is not a bundle's digest"
-        ))
+        Problem::new(
+            Code::MalformedParameter,
+            format!("the header {BUNDLE_HEADER} is not a bundle's digest"),
+        )
     })
 }
 
@@ -85,8 +85,7 @@ async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Q
         "multipart/form-data" => read_form(Multipart::new(request.headers(), payload), limit).await,
         "application/json" => read_json(&Budget::new(limit).read(payload).await?),
         _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+            Code::UnsupportedMedia,
             "send multipart/form-data with `image` and `request`, or application/json with `image` in base64",
         )),
     }
@@ -96,8 +95,12 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Question, Proble
     let (mut picture, mut prompt) = (None, None);
     let mut room = Budget::new(limit);
     while let Some(field) = form.next().await {
-        let field = field
-            .map_err(|error| Problem::malformed(format!("the form cannot be read: {error}")))?;
+        let field = field.map_err(|error| {
+            Problem::new(
+                Code::MalformedBody,
+                format!("the form cannot be read: {error}"),
+            )
+        })?;
         match field.name().unwrap_or_default() {
             "image" if picture.is_none() => picture = Some(room.read(field).await?),
             "request" if prompt.is_none() => {
@@ -106,13 +109,19 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Question, Proble
                 )?);
             }
             other => {
-                return Err(Problem::malformed(format!(
-                    "the form has a part `{other}` too many"
-                )));
+                return Err(Problem::new(
+                    Code::MalformedBody,
+                    format!("the form has a part `{other}` too many"),
+                ));
             }
         }
     }
-    let missing = |part| Problem::malformed(format!("the form has no part `{part}`"));
+    let missing = |part| {
+        Problem::new(
+            Code::MalformedBody,
+            format!("the form has no part `{part}`"),
+        )
+    };
     Ok(Question {
         picture: picture.ok_or_else(|| missing("image"))?,
         prompt: prompt.ok_or_else(|| missing("request"))?,
@@ -122,8 +131,12 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Question, Proble
 fn read_json(body: &[u8]) -> Result<Question, Problem> {
     let question: JsonQuestion = parse(body)?;
     let picture = STANDARD.decode(&question.image);
-    let picture =
-        picture.map_err(|error| Problem::malformed(format!("`image` is not base64: {error}")))?;
+    let picture = picture.map_err(|error| {
+        Problem::new(
+            Code::MalformedBody,
+            format!("`image` is not base64: {error}"),
+        )
+    })?;
     Ok(Question {
         picture: picture.into(),
         prompt: question.prompt,
@@ -131,6 +144,10 @@ fn read_json(body: &[u8]) -> Result<Question, Problem> {
 }
 
 fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(json)
-        .map_err(|error| Problem::malformed(format!("the request cannot be read: {error}")))
+    serde_json::from_slice(json).map_err(|error| {
+        Problem::new(
+            Code::MalformedBody,
+            format!("the request cannot be read: {error}"),
+        )
+    })
 }

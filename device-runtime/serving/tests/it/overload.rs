@@ -57,5 +57,5 @@ async fn a_request_that_takes_too_long_is_given_up() {
     let response = door.post_form(&tiny::picture(3000, 3000), CLICK).await;
     assert_eq!(response.status(), 504);
     let problem: Value = json(response).await;
-    assert_eq!(problem["code"], "timed-out");
+    assert_eq!(problem["code"], "timed_out");
 }

@@ -58,11 +58,11 @@ async fn what_cannot_be_answered_is_a_problem_with_a_code() {
     let broken = &picture[..40];
     let outside = r#"{"points":[{"x":81,"y":20}]}"#;
     for (picture, prompt, wanted) in [
-        (&picture[..], outside, (422, "invalid-prompt")),
-        (&picture[..], "{}", (422, "invalid-prompt")),
-        (&picture[..], "[", (400, "malformed-request")),
-        (broken, CLICK, (422, "invalid-picture")),
-        (&b"GIF89a"[..], CLICK, (422, "invalid-picture")),
+        (&picture[..], outside, (422, "invalid_prompt")),
+        (&picture[..], "{}", (422, "invalid_prompt")),
+        (&picture[..], "[", (400, "malformed_body")),
+        (broken, CLICK, (422, "invalid_picture")),
+        (&b"GIF89a"[..], CLICK, (422, "invalid_picture")),
     ] {
         let (status, code) = problem(door.post_form(picture, prompt).await).await;
         assert_eq!((status, code.as_str()), wanted);
@@ -92,7 +92,7 @@ async fn what_cannot_be_answered_is_a_problem_with_a_code() {
         problem(door.post("text/plain", json("hello")).await)
             .await
             .1,
-        "unsupported-media-type"
+        "unsupported_media"
     );
 }
 
@@ -107,16 +107,16 @@ async fn addresses_that_lead_nowhere_say_so() {
         .body(body);
     assert_eq!(
         problem(post.send().await.unwrap()).await,
-        (404, "unknown-model".into())
+        (404, "unknown_model".into())
     );
     let get = |path: &str| door.client.get(door.url(path)).send();
     assert_eq!(
         problem(get("/v2/models/sam").await.unwrap()).await,
-        (404, "unknown-model".into())
+        (404, "unknown_model".into())
     );
     assert_eq!(
         problem(get("/v3").await.unwrap()).await,
-        (404, "unknown-path".into())
+        (404, "not_found".into())
     );
 }
 
@@ -138,11 +138,11 @@ async fn a_request_may_insist_on_a_bundle() {
     assert_eq!(ask(digest.to_string()).await.unwrap().status(), 200);
     assert_eq!(
         problem(ask("0".repeat(64)).await.unwrap()).await,
-        (412, "other-bundle".into())
+        (412, "other_bundle".into())
     );
     assert_eq!(
         problem(ask("latest".into()).await.unwrap()).await,
-        (400, "malformed-request".into())
+        (400, "malformed_parameter".into())
     );
 }
 
@@ -156,7 +156,7 @@ async fn a_body_past_its_limit_is_refused() {
     let (kind, body) = form(&[("image", &[0; 8192]), ("request", CLICK.as_bytes())]);
     assert_eq!(
         problem(door.post(&kind, body).await).await,
-        (413, "body-too-large".into())
+        (413, "too_large".into())
     );
 }
 

@@ -1,0 +1,202 @@
+//! The cloud's registry as a source of full models: fetched by digest, loaded beside the old one, switched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use espalier_protocol::digest::Hasher;
+use espalier_protocol::id::ModelVersionId;
+use espalier_protocol::manifest::{MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MODEL_FILE};
+use espalier_protocol::{BundlePath, Digest, ModelName};
+use espalier_runtime::ModelFolder;
+use espalier_serving::{ModelHost, Origin};
+use reqwest::{Client, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+
+use crate::arguments::Arguments;
+
+/// The largest answer of the API that is read into memory, in bytes.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// A transfer that brings nothing for this long has failed.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What this host reads of the API's views; fields that it does not need are not named.
+#[derive(Deserialize)]
+struct Page<T> {
+    items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    name: ModelName,
+    latest_version: ModelVersionId,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    description: Digest,
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    path: BundlePath,
+    size: u64,
+    digest: Digest,
+}
+
+/// Keeps a host at the registry's newest versions.
+pub struct Follower {
+    client: Client,
+    api: Url,
+    token: String,
+    only: Vec<ModelName>,
+    pause: Duration,
+    host: Arc<ModelHost>,
+    /// What serves, with the folder it was loaded from.
+    served: BTreeMap<ModelName, (ModelVersionId, TempDir)>,
+}
+
+impl Follower {
+    pub fn new(arguments: &Arguments, host: Arc<ModelHost>) -> anyhow::Result<Self> {
+        let (Some(cloud), Some(token_file)) = (&arguments.cloud, &arguments.token_file) else {
+            bail!("a cloud and its token file are needed");
+        };
+        let token = fs::read_to_string(token_file)
+            .with_context(|| format!("the token cannot be read from {}", token_file.display()))?;
+        Ok(Self {
+            client: Client::builder().read_timeout(SILENCE_LIMIT).build()?,
+            api: cloud.join("/api/v1/")?,
+            token: token.trim().to_owned(),
+            only: arguments.only.clone(),
+            pause: Duration::from_secs(arguments.follow.max(1)),
+            host,
+            served: BTreeMap::new(),
+        })
+    }
+
+    /// Looks for newer versions for ever. A cloud that is away changes nothing about what serves.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(self.pause).await;
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the cloud's models could not be followed"
+                );
+            }
+        }
+    }
+
+    /// Fetches and serves every version that is newer than what serves.
+    pub async fn catch_up(&mut self) -> anyhow::Result<()> {
+        let models: Page<Model> = self.get("models?limit=1000").await?;
+        for model in models.items {
+            let wanted = self.only.is_empty() || self.only.contains(&model.name);
+            let known = self.served.get(&model.name).map(|(version, _)| *version);
+            if wanted && known != Some(model.latest_version) {
+                self.serve(&model).await.with_context(|| {
+                    format!("version {} of {}", model.latest_version, model.name)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve(&mut self, model: &Model) -> anyhow::Result<()> {
+        let folder = self.fetch(model.latest_version).await?;
+        let (host, path) = (Arc::clone(&self.host), folder.path().to_owned());
+        let origin = Origin {
+            release: None,
+            model_version: Some(model.latest_version),
+        };
+        let loading = move || -> anyhow::Result<()> {
+            let candidate = host.load(&ModelFolder::open(&path)?)?;
+            host.switch(candidate, origin);
+            Ok(())
+        };
+        tokio::task::spawn_blocking(loading).await??;
+        tracing::info!(model = %model.name, version = %model.latest_version, "serving a version from the cloud");
+        self.served
+            .insert(model.name.clone(), (model.latest_version, folder));
+        Ok(())
+    }
+
+    async fn fetch(&self, version: ModelVersionId) -> anyhow::Result<TempDir> {
+        let version: Version = self.get(&format!("model-versions/{version}")).await?;
+        let folder = TempDir::new()?;
+        self.save(
+            version.description,
+            MAX_MANIFEST_BYTES as u64,
+            &folder.path().join(MODEL_FILE),
+        )
+        .await?;
+        for file in version
+            .files
+            .iter()
+            .filter(|file| file.path.as_str() != MODEL_FILE)
+        {
+            ensure!(
+                file.size <= MAX_FILE_BYTES,
+                "{} is larger than a file may be",
+                file.path
+            );
+            self.save(file.digest, file.size, &file.path.under(folder.path()))
+                .await?;
+        }
+        Ok(folder)
+    }
+
+    /// Saves a blob, never more than `limit` bytes of it, and only if it is what its digest says.
+    async fn save(&self, digest: Digest, limit: u64, path: &Path) -> anyhow::Result<()> {
+        let mut answer = self.ask(&format!("blobs/{digest}")).await?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = tokio::fs::File::create(path).await?;
+        let (mut hasher, mut size) = (Hasher::new(), 0);
+        while let Some(chunk) = answer.chunk().await? {
+            size += chunk.len() as u64;
+            ensure!(size <= limit, "blob {digest} has more than {limit} bytes");
+            hasher.update(&chunk);
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        ensure!(
+            hasher.finish() == digest,
+            "blob {digest} came with other bytes than its digest says"
+        );
+        Ok(())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let mut answer = self.ask(path).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            body.extend_from_slice(&chunk);
+            ensure!(
+                body.len() <= MAX_ANSWER_BYTES,
+                "the answer to {path} is too large"
+            );
+        }
+        serde_json::from_slice(&body)
+            .with_context(|| format!("the answer to {path} is not understood"))
+    }
+
+    async fn ask(&self, path: &str) -> anyhow::Result<Response> {
+        let answer = self
+            .client
+            .get(self.api.join(path)?)
+            .bearer_auth(&self.token)
+            .send()
+            .await?;
+        Ok(answer.error_for_status()?)
+    }
+}

@@ -1,0 +1,117 @@
+//! A host process of a test's own.
+
+use std::fs;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::tiny;
+
+/// Loading a tiny model takes a fraction of this, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Host {
+    child: Child,
+    address: String,
+    client: reqwest::Client,
+}
+
+impl Host {
+    pub fn start(arguments: &[&str]) -> Self {
+        let scratch = TempDir::new().unwrap();
+        let file = scratch.path().join("address");
+        let mut child = command(arguments)
+            .arg("--address-file")
+            .arg(&file)
+            .spawn()
+            .unwrap();
+        let address = until(|| {
+            assert!(child.try_wait().unwrap().is_none(), "the host ended early");
+            fs::read_to_string(&file).ok()
+        });
+        // Only TLS would need a provider, but the client asks for one before it knows.
+        let _already_there = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            child,
+            address,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    /// Starts a host that ends by itself; gives its status and last words.
+    pub fn fail(arguments: &[&str]) -> (ExitStatus, String) {
+        let output = command(arguments).stderr(Stdio::piped()).output().unwrap();
+        (
+            output.status,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    /// Clicks on a picture.
+    pub async fn ask<T: DeserializeOwned>(&self, model: &str) -> T {
+        use base64::Engine as _;
+        let image = base64::engine::general_purpose::STANDARD.encode(tiny::picture(80, 60));
+        let body = json!({ "image": image, "points": [{ "x": 40, "y": 30 }] }).to_string();
+        let post = self
+            .client
+            .post(format!("{}v1/models/{model}/segment", self.address));
+        let response = post
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        until(|| self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_espalier-host"));
+    // The last one wins, so that a test may choose another address.
+    let listen = if arguments.contains(&"--listen") {
+        &[][..]
+    } else {
+        &["--listen", "127.0.0.1:0"][..]
+    };
+    command.args(listen).args(arguments).env("RUST_LOG", "warn");
+    command
+}
+
+/// Looks again and again until there is something to see.
+pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "nothing happened in {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
