@@ -58,6 +58,19 @@ pub fn install(console: &Path) -> Result<()> {
     record("console-installed-for", lock)
 }
 
+/// Runs the console's own tests.
+pub fn test() -> Result<()> {
+    let Some(console) = folder() else {
+        return Ok(());
+    };
+    install(&console)?;
+    process::run(
+        process::command("npm")
+            .args(["run", "test", "--silent"])
+            .current_dir(console),
+    )
+}
+
 fn digest_of_sources(console: &Path) -> Result<u64> {
     let mut files = Vec::new();
     collect(console, &mut files).while_trying(|| format!("read {}", console.display()))?;

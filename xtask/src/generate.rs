@@ -33,7 +33,7 @@ const DERIVED: [&str; 4] = [
 pub fn command(mut args: Args) -> Result<()> {
     let check = args.flag("--check");
     args.finish("gen")?;
-    let setup = Setup::ensure(Choice::Any)?;
+    let setup = Setup::without_console(Choice::Any)?;
     let before = Snapshot::take()?;
     let made = make(&setup);
     if made.is_err() {

@@ -44,11 +44,18 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Finds or fetches everything. Cheap, and without network, when that was done before.
+    /// Finds or fetches everything, and builds the console. Cheap, and without network, when that
+    /// was done before.
     pub fn ensure(choice: Choice) -> Result<Self> {
+        let setup = Self::without_console(choice)?;
+        console::ensure()?;
+        Ok(setup)
+    }
+
+    /// For the command that makes files which the console is built from.
+    pub fn without_console(choice: Choice) -> Result<Self> {
         let onnxruntime = onnxruntime::ensure()?;
         let database = postgres::ensure(choice)?;
-        console::ensure()?;
         Ok(Self {
             onnxruntime,
             database,

@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::args::Args;
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Setup};
-use crate::{process, workspace};
+use crate::{console, process, workspace};
 
 pub const HELP: &str = "\
-Runs every test of the workspace.
+Runs every test of the workspace, and those of the web console.
 
 Usage: cargo xtask test [--long] [--interop] [--postgres npm] [-- filter]
 
@@ -35,12 +35,14 @@ pub fn command(mut args: Args) -> Result<()> {
     let mut tests = process::cargo(["test", "--workspace"]);
     setup
         .apply(&mut tests)
-        .args(filter)
+        .args(&filter)
         .env("ESPALIER_SKIP_LOG", &skipped);
     tests
         .envs(long.then_some(("ESPALIER_TEST_LONG", "1")))
         .envs(interop.then_some(("ESPALIER_TEST_INTEROP", "1")));
-    let outcome = process::run(&mut tests);
+    let whole = filter.is_empty();
+    let outcome =
+        process::run(&mut tests).and_then(|()| if whole { console::test() } else { Ok(()) });
     list(&skipped);
     outcome.map_err(|_| Failure::new("tests failed; see above"))
 }
