@@ -1,0 +1,153 @@
+//! The update engine's view of inference: a trial loads a bundle beside what serves, and serving it
+//! is one switch of the model host.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use espalier_protocol::{
+    Digest,
+    report::{Failure, FailureKind, Installed},
+};
+use espalier_runtime::{
+    ModelFolder,
+    golden::{GoldenError, GoldenReport},
+};
+use espalier_serving::{Candidate, ModelHost, Origin};
+use espalier_slots::{Probe, TrialOutcome, VerifiedBundle};
+
+/// Trials on the model host that also answers requests.
+pub struct HostProbe {
+    host: Arc<ModelHost>,
+    /// What a trial loaded and nothing serves yet.
+    tried: Mutex<HashMap<Digest, Candidate>>,
+}
+
+impl HostProbe {
+    /// A probe of this host.
+    #[must_use]
+    pub fn new(host: Arc<ModelHost>) -> Self {
+        Self {
+            host,
+            tried: Mutex::default(),
+        }
+    }
+
+    fn tried(&self) -> MutexGuard<'_, HashMap<Digest, Candidate>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serves(&self, bundle: &VerifiedBundle) -> bool {
+        let instance = self.host.instance(bundle.manifest().model.as_str());
+        instance.is_some_and(|instance| instance.bundle() == bundle.digest())
+    }
+
+    fn load(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<Candidate, Failure> {
+        let (host, folder) = (Arc::clone(&self.host), bundle.folder().to_owned());
+        let (answer, loaded) = mpsc::sync_channel(1);
+        // A kernel that never returns cannot be interrupted; its thread is left behind, and the
+        // engine goes on without it.
+        let begun = thread::Builder::new()
+            .name("trial".to_owned())
+            .spawn(move || {
+                let _nobody_waits_any_more = answer.send(load(&host, &folder));
+            });
+        begun.map_err(|error| {
+            failure(
+                FailureKind::LoadFailed,
+                format!("no thread for the trial: {error}"),
+            )
+        })?;
+        match loaded.recv_timeout(limit) {
+            Ok(result) => result,
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(failure(
+                FailureKind::TrialTimeout,
+                format!("the trial took longer than {} s", limit.as_secs()),
+            )),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(failure(
+                FailureKind::TrialCrashed,
+                "the trial ended without an answer".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Probe for HostProbe {
+    fn trial(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<TrialOutcome, Failure> {
+        let candidate = self.load(bundle, limit)?;
+        let outcome = candidate.golden().map(measured).unwrap_or_default();
+        self.tried().insert(bundle.digest(), candidate);
+        Ok(outcome)
+    }
+
+    fn serve(&self, bundle: &VerifiedBundle, installed: &Installed) -> Result<(), Failure> {
+        if self.serves(bundle) {
+            return Ok(());
+        }
+        let tried = self.tried().remove(&bundle.digest());
+        let candidate = match tried {
+            Some(candidate) => candidate,
+            None => reload(&self.host, bundle.folder())?,
+        };
+        let origin = Origin {
+            release: Some(installed.release.digest),
+            model_version: Some(bundle.manifest().model_version),
+        };
+        let _unloads_with_its_last_request = self.host.switch(candidate, origin);
+        Ok(())
+    }
+
+    fn forget(&self, bundle: &Digest) {
+        self.tried().remove(bundle);
+    }
+}
+
+fn load(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
+    let folder = ModelFolder::open(folder)
+        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))?;
+    host.load(&folder)
+        .map_err(|error| failure(kind(&error), words(&error)))
+}
+
+fn reload(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
+    let folder = ModelFolder::open(folder)
+        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))?;
+    host.reload(&folder)
+        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))
+}
+
+fn kind(error: &GoldenError) -> FailureKind {
+    match error {
+        GoldenError::Load(_) | GoldenError::Folder(_) => FailureKind::LoadFailed,
+        _ => FailureKind::GoldenMismatch,
+    }
+}
+
+fn measured(report: &GoldenReport) -> TrialOutcome {
+    let mut latencies = report.latencies.clone();
+    latencies.sort_unstable();
+    let median = latencies.get(latencies.len() / 2);
+    TrialOutcome {
+        golden_agreement: Some(report.agreement as f32),
+        golden_latency_ms: median.map(|latency| latency.as_secs_f32() * 1e3),
+    }
+}
+
+fn failure(kind: FailureKind, detail: String) -> Failure {
+    Failure { kind, detail }
+}
+
+/// An error with the reasons behind it, in one line.
+pub fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,190 @@
+//! The calls of the LAN door; `espalier_link::relay` has their table.
+
+use std::time::Duration;
+
+use actix_files::NamedFile;
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header::ContentType},
+    web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig},
+};
+use espalier_link::{
+    DoorError,
+    children::ChildError,
+    relay::{Down, MAX_WAIT_SECONDS},
+};
+use espalier_protocol::{
+    DeviceIdentity, DeviceName, Digest, Tenant, enrol::MAX_ENROL_BYTES,
+    envelope::MAX_ENVELOPE_BYTES,
+};
+use serde::Deserialize;
+
+use super::{CacheError, Relay, peer};
+
+/// The largest metadata file that is passed on in bytes; the child has tighter limits by role.
+const MAX_METADATA_BYTES: u64 = 1 << 20;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config.service(
+        web::scope("/relay/v1")
+            .app_data(PayloadConfig::new(MAX_ENVELOPE_BYTES.max(MAX_ENROL_BYTES)))
+            .route("/enrol", web::post().to(enrol))
+            .route("/tuf/{file}", web::get().to(metadata))
+            .route("/blobs/{digest}", web::get().to(blob))
+            .route("/{tenant}/{device}/down", web::get().to(down))
+            .route("/{tenant}/{device}/up", web::post().to(up)),
+    );
+}
+
+/// A door's refusal: a status and a problem document (RFC 9457).
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("show the certificate of an enrolled device")]
+    NoCertificate,
+    #[error("your certificate is of another device")]
+    SomebodyElse,
+    #[error("`{0}` names no metadata file")]
+    NoSuchMetadata(String),
+    #[error("a blob is named by 64 hexadecimal digits")]
+    NoDigest,
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    #[error("the cloud cannot be reached through this gateway now: try again later")]
+    Upstream(#[source] DoorError),
+    #[error("the blob is not to be had through this gateway now: try again later")]
+    Blob(#[from] CacheError),
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::NoCertificate => StatusCode::UNAUTHORIZED,
+            Self::SomebodyElse | Self::Child(ChildError::OtherTenant) => StatusCode::FORBIDDEN,
+            Self::NoSuchMetadata(_) | Self::NoDigest => StatusCode::NOT_FOUND,
+            Self::Child(ChildError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Child(ChildError::TooMany | ChildError::NotConnected) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Upstream(DoorError::Status { status: 404, .. })
+            | Self::Blob(CacheError::Upstream(DoorError::Status { status: 404, .. })) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Upstream(_) | Self::Blob(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let title = status.canonical_reason().unwrap_or("refused");
+        HttpResponse::build(status)
+            .content_type("application/problem+json")
+            .json(serde_json::json!({"title": title, "status": status.as_u16(), "detail": self.to_string()}))
+    }
+}
+
+#[derive(Deserialize)]
+struct Since {
+    /// What the child has seen.
+    #[serde(default)]
+    after: u64,
+    /// Seconds that the child is willing to wait.
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn enrol(relay: Data<Relay>, request: Bytes) -> Result<HttpResponse, Refusal> {
+    let (status, answer) = relay
+        .upstream
+        .enrol(request)
+        .await
+        .map_err(Refusal::Upstream)?;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Ok(HttpResponse::build(status)
+        .insert_header(ContentType::json())
+        .body(answer))
+}
+
+async fn down(
+    request: HttpRequest,
+    relay: Data<Relay>,
+    child: Path<(Tenant, DeviceName)>,
+    since: Query<Since>,
+) -> Result<Json<Down>, Refusal> {
+    let child = itself(&request, child)?;
+    let wait = Duration::from_secs(since.wait.min(MAX_WAIT_SECONDS));
+    Ok(Json(
+        relay.children.next_down(&child, since.after, wait).await?,
+    ))
+}
+
+async fn up(
+    request: HttpRequest,
+    relay: Data<Relay>,
+    child: Path<(Tenant, DeviceName)>,
+    report: Bytes,
+) -> Result<HttpResponse, Refusal> {
+    relay.children.submit(&itself(&request, child)?, report)?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn metadata(
+    request: HttpRequest,
+    relay: Data<Relay>,
+    file: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    somebody(&request)?;
+    if !is_metadata_name(&file) {
+        return Err(Refusal::NoSuchMetadata(file.into_inner()));
+    }
+    let found = relay
+        .upstream
+        .metadata(&file, MAX_METADATA_BYTES)
+        .await
+        .map_err(Refusal::Upstream)?;
+    match found {
+        Some(bytes) => Ok(HttpResponse::Ok()
+            .insert_header(ContentType::json())
+            .body(bytes)),
+        None => Err(Refusal::NoSuchMetadata(file.into_inner())),
+    }
+}
+
+async fn blob(
+    request: HttpRequest,
+    relay: Data<Relay>,
+    digest: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    somebody(&request)?;
+    let digest: Digest = digest.parse().map_err(|_| Refusal::NoDigest)?;
+    let path = relay.cache.get(digest, &relay.upstream).await?;
+    let file = NamedFile::open_async(path)
+        .await
+        .map_err(CacheError::Disk)?;
+    Ok(file
+        .set_content_type(actix_web::mime::APPLICATION_OCTET_STREAM)
+        .into_response(&request))
+}
+
+/// A child speaks for itself alone.
+fn itself(
+    request: &HttpRequest,
+    child: Path<(Tenant, DeviceName)>,
+) -> Result<DeviceIdentity, Refusal> {
+    let (tenant, device) = child.into_inner();
+    let named = DeviceIdentity::new(tenant, device);
+    if *somebody(request)? == named {
+        Ok(named)
+    } else {
+        Err(Refusal::SomebodyElse)
+    }
+}
+
+fn somebody(request: &HttpRequest) -> Result<&DeviceIdentity, Refusal> {
+    peer::of(request).ok_or(Refusal::NoCertificate)
+}
+
+/// `timestamp.json` and `N.role.json`: nothing that could climb out of the door's folder.
+fn is_metadata_name(file: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'-' || b == b'_';
+    file.len() <= 100 && file.ends_with(".json") && file.bytes().all(plain) && !file.contains("..")
+}
