@@ -45,6 +45,9 @@ pub enum Freshness {
     Late,
 }
 
+/// Highest counter that is believed: a forged last number must not shut out every later one.
+pub const MAX_COUNTER: u64 = 1 << 62;
+
 /// What the cloud takes from a report. The signature has been verified before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -88,6 +91,9 @@ pub enum ReportRefusal {
     /// A model listed twice.
     #[error("the report lists a model twice")]
     RepeatedModel,
+    /// A counter that no honest device reaches, and after which none could follow.
+    #[error("the report's {0} is larger than any counter can be")]
+    Counter(&'static str),
 }
 
 impl Observation {
@@ -107,6 +113,7 @@ impl Observation {
             });
         }
         check_models(&report.models)?;
+        check_counters(&report)?;
         Ok(Self {
             device: report.device,
             position: Position {
@@ -144,6 +151,14 @@ fn check_models(models: &[ModelState]) -> Result<(), ReportRefusal> {
         Ok(())
     } else {
         Err(ReportRefusal::RepeatedModel)
+    }
+}
+
+fn check_counters(report: &Report) -> Result<(), ReportRefusal> {
+    let counters = [("boot", report.boot), ("seq", report.seq), ("desired sequence", report.desired_sequence)];
+    match counters.into_iter().find(|(_, value)| *value > MAX_COUNTER) {
+        Some((name, _)) => Err(ReportRefusal::Counter(name)),
+        None => Ok(()),
     }
 }
 

@@ -22,8 +22,8 @@ use tough::schema::{Role, Signature, Signed};
 
 use crate::keys::{KeyError, KeySource};
 
-/// Largest metadata file that is parsed; a device refuses larger ones too. Stops endless data.
-pub const MAX_METADATA_BYTES: usize = 4 * 1024 * 1024;
+/// Largest metadata file that is parsed; devices take no larger one either. Stops endless data.
+pub const MAX_METADATA_BYTES: usize = 2 * 1024 * 1024;
 
 /// The specification's version that our files state.
 const SPEC_VERSION: &str = "1.0.0";
