@@ -8,6 +8,7 @@ use espalier_protocol::enrol::{EnrolRequest, Enrolled, Role};
 use espalier_protocol::inventory::Inventory;
 use espalier_protocol::trust::TrustLevel;
 use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName};
+use espalier_slots::trust::root_trust;
 use espalier_slots::{Anchor, Files, Store, StoreError};
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
@@ -127,7 +128,10 @@ pub async fn enrol(
 }
 
 fn check_claim(claim: &Claim, wish: &Wish, now: Timestamp) -> Result<(), EnrolError> {
-    if claim.trust == TrustLevel::Development && !wish.development_trust {
+    // The root says it itself, whatever the claim around it says.
+    let level = root_trust(&claim.tuf_root).map_err(StoreError::from)?;
+    let development = [claim.trust, level].contains(&TrustLevel::Development);
+    if development && !wish.development_trust {
         return Err(EnrolError::DevelopmentTrust);
     }
     if claim.expires_at < now {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::files::{self, Files};
 
 /// No record is larger: a bigger file is damage, or somebody filling the disk.
-const RECORD_LIMIT: u64 = 8 * 1024 * 1024;
+const RECORD_LIMIT: u64 = 16 * 1024 * 1024;
 const MAGIC: &str = "espalier-record";
 const FORMAT: &str = "1";
 

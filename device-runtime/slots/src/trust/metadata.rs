@@ -6,6 +6,7 @@ use std::sync::Arc;
 use espalier_protocol::Digest;
 use espalier_protocol::desired::TufVersions;
 use espalier_protocol::report::Attack;
+use espalier_protocol::trust::TrustLevel;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Error as TufError, Role, TrustedMetadataSet};
@@ -98,6 +99,24 @@ fn attack_of(error: &TufError) -> Attack {
         | TufError::Crypto(_) => Attack::BadSignature,
         _ => Attack::Malformed,
     }
+}
+
+/// The root's own field that says that a key made for development holds one of its roles.
+const TRUST_FIELD: &str = "x-espalier-trust";
+
+/// How far a root lets itself be trusted: whoever made it with a development key marked it so for good.
+///
+/// # Errors
+/// When it does not sign itself.
+pub fn root_trust(root: &str) -> Result<TrustLevel, TrustError> {
+    crypto::install();
+    let set =
+        TrustedMetadataSet::from_root(root.as_bytes()).map_err(TrustError::refused("root"))?;
+    Ok(if set.root().extra.contains_key(TRUST_FIELD) {
+        TrustLevel::Development
+    } else {
+        TrustLevel::Production
+    })
 }
 
 /// What the release keys say about one target.

@@ -14,6 +14,6 @@ mod refresh;
 
 pub use desired::{Accepted, News, Recipient, TIME_SLACK, open_ack, verify_desired};
 pub use floors::Floors;
-pub use metadata::{Metadata, Target, TrustError};
+pub use metadata::{Metadata, Target, TrustError, root_trust};
 pub use plan::{PlanRefusal, VerifiedPlan, agree};
 pub use refresh::{Refresh, Wanted};

@@ -1,0 +1,114 @@
+//! The store as a whole: made in one step, opened whole or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use espalier_slots::record::RecordError;
+use espalier_slots::trust::{Floors, TrustError};
+use espalier_slots::{Anchor, Disk, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::mint::{Mint, class, device, model, noon};
+
+pub fn anchor(mint: &Mint) -> Anchor {
+    Anchor {
+        identity: device(),
+        class: class(),
+        tuf_root: mint.first_root(),
+    }
+}
+
+pub fn create(mint: &Mint) -> (TempDir, Store) {
+    let folder = TempDir::new().unwrap();
+    let store = Store::create(Arc::new(Disk), &at(&folder), anchor(mint)).unwrap();
+    (folder, store)
+}
+
+pub fn at(folder: &TempDir) -> PathBuf {
+    folder.path().join("store")
+}
+
+fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(Arc::new(Disk), path)
+}
+
+#[test]
+fn no_folder_is_absent_and_never_empty() {
+    let folder = TempDir::new().unwrap();
+    assert!(matches!(open(&at(&folder)), Err(StoreError::Absent(_))));
+}
+
+#[test]
+fn second_creation_is_refused() {
+    let mint = Mint::new();
+    let (folder, _store) = create(&mint);
+    let again = Store::create(Arc::new(Disk), &at(&folder), anchor(&mint));
+    assert!(matches!(again, Err(StoreError::Present(_))));
+}
+
+#[test]
+fn creation_that_was_cut_off_is_begun_again() {
+    let mint = Mint::new();
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("store.new/bundles")).unwrap();
+    Store::create(Arc::new(Disk), &at(&folder), anchor(&mint)).unwrap();
+    assert!(open(&at(&folder)).is_ok());
+}
+
+#[test]
+fn root_that_does_not_sign_itself_is_refused() {
+    let mint = Mint::new();
+    let folder = TempDir::new().unwrap();
+    let mut anchor = anchor(&mint);
+    anchor.tuf_root = anchor.tuf_root.replacen("2027", "2028", 1);
+    let refused = Store::create(Arc::new(Disk), &at(&folder), anchor);
+    assert!(matches!(
+        refused,
+        Err(StoreError::Trust(TrustError::Refused { .. }))
+    ));
+    assert!(matches!(open(&at(&folder)), Err(StoreError::Absent(_))));
+}
+
+#[test]
+fn missing_record_is_damage_and_never_a_first_boot() {
+    for record in ["anchor", "slots", "floors"] {
+        let (folder, store) = create(&Mint::new());
+        drop(store);
+        fs::remove_file(at(&folder).join(record)).unwrap();
+        fs::remove_file(at(&folder).join(format!("{record}.copy"))).unwrap();
+        let opened = open(&at(&folder));
+        assert!(
+            matches!(opened, Err(StoreError::Record(RecordError::Damaged { .. }))),
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn missing_metadata_is_damage_and_never_a_first_boot() {
+    let (folder, store) = create(&Mint::new());
+    for name in ["metadata", "metadata.copy"] {
+        fs::write(at(&folder).join(name), b"").unwrap();
+    }
+    assert!(store.metadata().is_err());
+}
+
+#[test]
+fn floors_never_sink() {
+    let (_folder, store) = create(&Mint::new());
+    let mut high = Floors {
+        desired_sequence: 9,
+        time: noon(),
+        ..Floors::default()
+    };
+    high.counters.insert(model(), 7);
+    store.raise_floors(&high).unwrap();
+    let mut low = Floors {
+        desired_sequence: 3,
+        ..Floors::default()
+    };
+    low.counters.insert(model(), 2);
+    store.raise_floors(&low).unwrap();
+    assert_eq!(store.floors().unwrap(), high);
+}
