@@ -198,7 +198,7 @@ impl EmbeddedBroker {
     }
 
     /// Accepts no more connections, and ends those there are.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.accepting.abort();
         let connected = self.connected().await;
         futures::future::join_all(connected.iter().map(|device| self.kick(device))).await;

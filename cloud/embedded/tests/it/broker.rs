@@ -1,5 +1,7 @@
 //! The broker's services to devices that behave.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use bytes::Bytes;
 use espalier_embedded::broker::{BrokerError, EmbeddedBroker};
@@ -12,6 +14,7 @@ use crate::certificates::Authority;
 use crate::devices::{Cloud, Device, Told, identity, topic};
 
 const A: &str = "default/device-a";
+const B: &str = "default/device-b";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_travel_both_ways() -> Result<()> {
@@ -108,6 +111,60 @@ async fn message_that_the_cloud_cannot_take_now_is_not_acknowledged() -> Result<
     );
     assert_eq!(a.publish(&report, "now").await?, PubAckReason::Success);
     broker.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_answer_holds_up_only_the_device_that_waits_for_it() -> Result<()> {
+    let ca = Authority::new()?;
+    let (_files, config) = ca.broker()?;
+    let (cloud, _ears) = Cloud::new();
+    let broker = EmbeddedBroker::start(config, cloud.clone()).await?;
+    let mut a = Device::connect(broker.address(), A, &ca.device(A, 1)?).await?;
+    let mut b = Device::connect(broker.address(), B, &ca.device(B, 2)?).await?;
+    let waiting = tokio::spawn(async move { a.publish(topic(A, Channel::Report), "slow").await });
+    let answer = b.publish(topic(B, Channel::Report), "quick").await?;
+    assert_eq!(answer, PubAckReason::Success);
+    assert!(
+        !waiting.is_finished(),
+        "acknowledged before it was accepted"
+    );
+    cloud.slow.notify_one();
+    assert_eq!(waiting.await??, PubAckReason::Success);
+    broker.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_fleet_connects_at_once() -> Result<()> {
+    const FLEET: u64 = 100;
+    let ca = Arc::new(Authority::new()?);
+    let (_files, config) = ca.broker()?;
+    let (cloud, _ears) = Cloud::new();
+    let broker = Arc::new(EmbeddedBroker::start(config, cloud).await?);
+    let mut fleet = tokio::task::JoinSet::new();
+    for number in 0..FLEET {
+        let (ca, broker) = (ca.clone(), broker.clone());
+        fleet.spawn(async move {
+            let name = format!("default/device-{number}");
+            let desired = topic(&name, Channel::Desired);
+            broker.publish(&desired, name.clone().into(), true).await?;
+            let tls = ca.device(&name, number + 1)?;
+            let mut device = Device::connect(broker.address(), &name, &tls).await?;
+            device.subscribe(&desired).await?;
+            assert_eq!(device.message().await?.payload, name);
+            anyhow::Ok(device)
+        });
+    }
+    let mut devices = Vec::new();
+    while let Some(device) = fleet.join_next().await {
+        devices.push(device??);
+    }
+    assert_eq!(broker.connected().await.len(), devices.len());
+    broker.stop().await;
+    for device in &mut devices {
+        device.ended().await?;
+    }
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -46,6 +46,8 @@ pub enum Told {
 /// Admits all but the revoked serial numbers, and remembers.
 pub struct Cloud {
     pub revoked: Mutex<HashSet<String>>,
+    /// Ends the wait of whoever sent `slow`.
+    pub slow: Notify,
     pub gateway: Option<(DeviceIdentity, DeviceIdentity)>,
     told: mpsc::UnboundedSender<Told>,
 }
@@ -60,6 +62,7 @@ impl Cloud {
         (
             Arc::new(Self {
                 revoked: Mutex::default(),
+                slow: Notify::new(),
                 gateway,
                 told,
             }),
@@ -100,8 +103,10 @@ impl BrokerGuard for Cloud {
         topic: &Topic,
         payload: Bytes,
     ) -> Result<(), NotAccepted> {
-        if payload.as_ref() == b"not now" {
-            return Err(NotAccepted);
+        match payload.as_ref() {
+            b"not now" => return Err(NotAccepted),
+            b"slow" => self.slow.notified().await,
+            _ => {}
         }
         self.tell(Told::Published {
             from: connected.to_string(),
