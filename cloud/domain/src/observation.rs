@@ -155,7 +155,11 @@ fn check_models(models: &[ModelState]) -> Result<(), ReportRefusal> {
 }
 
 fn check_counters(report: &Report) -> Result<(), ReportRefusal> {
-    let counters = [("boot", report.boot), ("seq", report.seq), ("desired sequence", report.desired_sequence)];
+    let counters = [
+        ("boot", report.boot),
+        ("seq", report.seq),
+        ("desired sequence", report.desired_sequence),
+    ];
     match counters.into_iter().find(|(_, value)| *value > MAX_COUNTER) {
         Some((name, _)) => Err(ReportRefusal::Counter(name)),
         None => Ok(()),
