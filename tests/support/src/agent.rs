@@ -1,6 +1,7 @@
 //! A gateway or device of a test's own: `espalier-agent` with its state in a folder.
 
 use std::{
+    io::{Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -88,7 +89,7 @@ impl Agent {
     /// # Errors
     /// When it ends instead; with the end of its log.
     pub async fn start(&mut self) -> Result<()> {
-        let log = self.state.with_extension("log");
+        let log = self.log();
         let (listen, relay) = match self.running.take() {
             // Devices behind a gateway know its address: a restart opens the same doors.
             Some(Running { doors, .. }) => (doors.serving, doors.relay),
@@ -164,6 +165,30 @@ impl Agent {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// How long its log is now, to be read on from there.
+    ///
+    /// # Errors
+    /// When there is none yet.
+    pub fn log_length(&self) -> Result<u64> {
+        Ok(std::fs::metadata(self.log())?.len())
+    }
+
+    /// What its log says from a position on.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn log_since(&self, position: u64) -> Result<String> {
+        let mut file = std::fs::File::open(self.log())?;
+        file.seek(SeekFrom::Start(position))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.state.with_extension("log")
     }
 
     /// Asks the running agent, at its local door, for the object under a click.

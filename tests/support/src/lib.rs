@@ -8,6 +8,8 @@ pub mod agent;
 pub mod blobs;
 pub mod cloud;
 pub mod hostile;
+pub mod household;
+pub mod mosquitto;
 pub mod operator;
 pub mod process;
 pub mod programs;
@@ -16,6 +18,7 @@ pub mod skip;
 pub mod wait;
 pub mod walk;
 pub mod wire;
+pub mod workshop;
 
 pub use agent::Agent;
 pub use cloud::Cloud;
