@@ -22,33 +22,25 @@ Usage: cargo xtask gen [--check]
 Options:
   --check   change nothing, and fail when a committed file differs from what would be made";
 
+const QUERIES: &str = ".sqlx";
+const OPENAPI: &str = "cloud/api/openapi.json";
+const CLIENT: &str = "cloud/console/src/api/generated.ts";
+const ARROWS: &str = "docs/arrows.txt";
+
 /// Committed files that this command makes. A folder stands for the files in it.
-const DERIVED: [&str; 4] = [
-    ".sqlx",
-    "cloud/api/openapi.json",
-    "cloud/console/src/api/generated.ts",
-    "docs/arrows.txt",
-];
+const DERIVED: [&str; 4] = [QUERIES, OPENAPI, CLIENT, ARROWS];
 
 pub fn command(mut args: Args) -> Result<()> {
     let check = args.flag("--check");
     args.finish("gen")?;
-    let setup = Setup::without_console(Choice::Any)?;
-    let before = Snapshot::take()?;
-    let made = make(&setup);
-    if made.is_err() {
-        before.restore()?;
-    }
-    made?;
-    let after = Snapshot::take()?;
-    let differing = before.differences(&after);
+    let staging = Staging::empty()?;
+    make(&staging)?;
+    let committed = Files::below(&workspace::root())?;
+    let made = Files::below(&staging.0)?;
+    let differing = committed.differences(&made);
     if !check {
-        differing
-            .iter()
-            .for_each(|path| println!("changed {}", path.display()));
-        return Ok(());
+        return made.replace(&differing);
     }
-    before.restore()?;
     let names: Vec<_> = differing
         .iter()
         .map(|path| path.display().to_string())
@@ -56,61 +48,58 @@ pub fn command(mut args: Args) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
+    let names = names.join(", ");
     Err(Failure::new(format!(
-        "derived files are not up to date: {}; run `cargo xtask gen`",
-        names.join(", ")
+        "derived files are not up to date: {names}; run `cargo xtask gen`"
     )))
 }
 
-fn make(setup: &Setup) -> Result<()> {
-    write("docs/arrows.txt", &arrows::text()?)?;
-    describe_queries(setup)?;
+fn make(staging: &Staging) -> Result<()> {
+    staging.write(ARROWS, &arrows::text()?)?;
+    describe_queries(staging)?;
     let cloud = workspace::program("espalier-cloud");
     let document = process::output(process::command(cloud).arg("openapi"))?;
-    write("cloud/api/openapi.json", &document)?;
+    staging.write(OPENAPI, &document)?;
+    make_client(staging)
+}
+
+fn make_client(staging: &Staging) -> Result<()> {
     let Some(console) = console::folder() else {
         return Ok(());
     };
     console::install(&console)?;
-    let npm = ["run", "gen", "--silent"];
-    process::output(process::command("npm").args(npm).current_dir(console)).map(drop)
+    let mut generator = process::command(console.join("node_modules/.bin/openapi-typescript"));
+    generator
+        .arg(staging.path(OPENAPI)?)
+        .arg("--output")
+        .arg(staging.path(CLIENT)?);
+    process::output(&mut generator).map(drop)
 }
 
-fn write(path: &str, text: &str) -> Result<()> {
-    fs::write(workspace::root().join(path), text).while_trying(|| format!("write {path}"))
-}
-
-/// The compiler asks a database with today's tables about every query, and writes the answers to
-/// `.sqlx`.
-fn describe_queries(setup: &Setup) -> Result<()> {
-    let descriptions = workspace::root().join(".sqlx");
-    if descriptions.is_dir() {
-        fs::remove_dir_all(&descriptions)
-            .while_trying(|| format!("remove {}", descriptions.display()))?;
-    }
-    fs::create_dir(&descriptions).while_trying(|| format!("make {}", descriptions.display()))?;
-    let database = ScratchDatabase::start(setup)?;
+/// The compiler asks a database with today's tables about every query, and writes down the answers.
+fn describe_queries(staging: &Staging) -> Result<()> {
+    let setup = Setup::without_console(Choice::Any)?;
+    let database = ScratchDatabase::start(&setup)?;
     compile_again("cloud/store/src/lib.rs")?;
+    let answers = staging.path(QUERIES)?;
+    fs::create_dir_all(&answers).while_trying(|| format!("make {}", answers.display()))?;
     let mut build = process::cargo(["build", "--workspace", "--bins"]);
     build
         .env("SQLX_OFFLINE", "false")
-        .env("SQLX_OFFLINE_DIR", &descriptions)
-        .env("DATABASE_URL", &database.url);
-    process::run(&mut build)
+        .env("SQLX_OFFLINE_DIR", &answers);
+    process::run(build.env("DATABASE_URL", &database.url))
 }
 
 /// Cargo does not know that the answers depend on the database.
 fn compile_again(source: &str) -> Result<()> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a file's time of change is the one thing that cargo looks at"
+        reason = "the time of change is what cargo looks at"
     )]
     let now = SystemTime::now();
     let path = workspace::root().join(source);
-    let file = fs::File::options()
-        .append(true)
-        .open(&path)
-        .while_trying(|| format!("open {}", path.display()))?;
+    let file = fs::File::options().append(true).open(&path);
+    let file = file.while_trying(|| format!("open {}", path.display()))?;
     file.set_modified(now)
         .while_trying(|| format!("touch {}", path.display()))
 }
@@ -135,9 +124,8 @@ impl ScratchDatabase {
             .while_trying(|| "start the scratch database")?;
         let mut url = String::new();
         if let Some(output) = server.stdout.take() {
-            BufReader::new(output)
-                .read_line(&mut url)
-                .while_trying(|| "read the scratch database's address")?;
+            let read = BufReader::new(output).read_line(&mut url);
+            read.while_trying(|| "read the scratch database's address")?;
         }
         let database = Self {
             server,
@@ -154,65 +142,90 @@ impl ScratchDatabase {
 
 impl Drop for ScratchDatabase {
     fn drop(&mut self) {
-        // It stops when its input ends. Nothing can be done here about a server that has died
-        // already.
+        // It stops when its input ends. Nothing can be done here about a server that has died.
         drop(self.server.stdin.take());
         let _ = self.server.wait();
     }
 }
 
-/// The derived files as they are.
-struct Snapshot(BTreeMap<PathBuf, Vec<u8>>);
+/// Where files are made before any committed one is touched: a run that fails changes nothing.
+struct Staging(PathBuf);
 
-impl Snapshot {
-    fn take() -> Result<Self> {
+impl Staging {
+    fn empty() -> Result<Self> {
+        let folder = workspace::target().join("derived");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).while_trying(|| format!("remove {}", folder.display()))?;
+        }
+        Ok(Self(folder))
+    }
+
+    /// The place of a derived file, in a folder that exists.
+    fn path(&self, derived: &str) -> Result<PathBuf> {
+        let path = self.0.join(derived);
+        make_parent(&path)?;
+        Ok(path)
+    }
+
+    fn write(&self, derived: &str, text: &str) -> Result<()> {
+        fs::write(self.path(derived)?, text).while_trying(|| format!("write {derived}"))
+    }
+}
+
+/// Derived files and what is in them, by their path in the checkout.
+struct Files(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Files {
+    fn below(folder: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
         for path in DERIVED.map(PathBuf::from) {
-            add(&mut files, &path).while_trying(|| format!("read {}", path.display()))?;
+            add(&mut files, folder, &path).while_trying(|| format!("read {}", path.display()))?;
         }
         Ok(Self(files))
     }
 
-    fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a Path> {
-        let mut paths: Vec<&Path> = self
-            .0
-            .keys()
-            .chain(other.0.keys())
-            .map(PathBuf::as_path)
+    fn differences(&self, other: &Self) -> Vec<PathBuf> {
+        let all = self.0.keys().chain(other.0.keys());
+        let mut paths: Vec<PathBuf> = all
+            .filter(|path| self.0.get(*path) != other.0.get(*path))
+            .cloned()
             .collect();
         paths.sort();
         paths.dedup();
-        paths.retain(|path| self.0.get(*path) != other.0.get(*path));
         paths
     }
 
-    fn restore(&self) -> Result<()> {
-        for path in Self::take()?
-            .0
-            .keys()
-            .filter(|path| !self.0.contains_key(*path))
-        {
-            fs::remove_file(workspace::root().join(path))
-                .while_trying(|| format!("remove {}", path.display()))?;
-        }
-        for (path, bytes) in &self.0 {
+    /// Puts these files into the checkout.
+    fn replace(&self, paths: &[PathBuf]) -> Result<()> {
+        for path in paths {
             let place = workspace::root().join(path);
-            let folder = place.parent().unwrap_or(&place);
-            fs::create_dir_all(folder).while_trying(|| format!("make {}", folder.display()))?;
-            fs::write(&place, bytes).while_trying(|| format!("write {}", path.display()))?;
+            match self.0.get(path) {
+                Some(bytes) => make_parent(&place).and_then(|()| {
+                    fs::write(&place, bytes).while_trying(|| format!("write {}", path.display()))
+                })?,
+                None => {
+                    fs::remove_file(&place).while_trying(|| format!("remove {}", path.display()))?
+                }
+            }
+            println!("changed {}", path.display());
         }
         Ok(())
     }
 }
 
-fn add(files: &mut BTreeMap<PathBuf, Vec<u8>>, path: &Path) -> std::io::Result<()> {
-    let place = workspace::root().join(path);
+fn add(files: &mut BTreeMap<PathBuf, Vec<u8>>, folder: &Path, path: &Path) -> std::io::Result<()> {
+    let place = folder.join(path);
     if place.is_dir() {
         for entry in fs::read_dir(&place)? {
-            add(files, &path.join(entry?.file_name()))?;
+            add(files, folder, &path.join(entry?.file_name()))?;
         }
     } else if place.is_file() {
         files.insert(path.to_path_buf(), fs::read(place)?);
     }
     Ok(())
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).while_trying(|| format!("make {}", folder.display()))
 }
