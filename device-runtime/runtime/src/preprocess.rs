@@ -47,12 +47,22 @@ impl Placing {
     }
 }
 
-/// The picture as the input tensor, and how it lies in there.
+/// The picture as the input tensor, padded to the input's rectangle, and how it lies in there.
 #[must_use]
 pub fn to_tensor(picture: &Picture, preprocessing: &Preprocessing) -> (Tensor, Placing) {
     let placing = Placing::of(preprocessing, picture.width(), picture.height());
     let resized = resize(picture, placing.shown_width, placing.shown_height);
-    (normalise(&resized, preprocessing, &placing), placing)
+    let size = (preprocessing.width, preprocessing.height);
+    (normalise(&resized, preprocessing, &placing, size), placing)
+}
+
+/// The same without padding: for graphs that take any size and pad inside, after a normalisation of their own.
+#[must_use]
+pub fn to_unpadded_tensor(picture: &Picture, preprocessing: &Preprocessing) -> (Tensor, Placing) {
+    let placing = Placing::of(preprocessing, picture.width(), picture.height());
+    let resized = resize(picture, placing.shown_width, placing.shown_height);
+    let size = (placing.shown_width, placing.shown_height);
+    (normalise(&resized, preprocessing, &placing, size), placing)
 }
 
 /// Bilinear with a support that grows when the picture shrinks, so that nothing aliases.
@@ -77,8 +87,13 @@ fn resize(picture: &Picture, width: u32, height: u32) -> Vec<u8> {
     resized.into_vec()
 }
 
-fn normalise(rgb: &[u8], preprocessing: &Preprocessing, placing: &Placing) -> Tensor {
-    let (width, height) = (preprocessing.width as usize, preprocessing.height as usize);
+fn normalise(
+    rgb: &[u8],
+    preprocessing: &Preprocessing,
+    placing: &Placing,
+    size: (u32, u32),
+) -> Tensor {
+    let (width, height) = (size.0 as usize, size.1 as usize);
     let tables = [0, 1, 2].map(|channel| table(preprocessing, channel));
     let mut values = vec![0.0f32; 3 * width * height];
     let rows = rgb

@@ -1,5 +1,10 @@
 //! The host as a process: started, asked over HTTP, stopped by a signal.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops at once, and says where"
+)]
+
 #[path = "../../../../device-runtime/runtime/tests/it/onnx.rs"]
 mod onnx;
 mod process;

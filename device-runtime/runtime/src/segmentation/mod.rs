@@ -18,10 +18,10 @@ pub use prompt::{MAX_POINTS, PromptError};
 use std::time::Instant;
 
 use espalier_protocol::Digest;
-use espalier_protocol::manifest::{Prompt, PromptableSegmentation, Serving};
+use espalier_protocol::manifest::{Layout, Prompt, PromptableSegmentation, Serving};
 
 use crate::folder::ModelFolder;
-use crate::graph::{Graph, GraphError, GraphOptions, NamedTensors};
+use crate::graph::{Axis, Graph, GraphError, GraphOptions, NamedTensors};
 use crate::picture::{Picture, PictureError};
 use crate::preprocess;
 use crate::provider::Placement;
@@ -97,6 +97,8 @@ pub struct Segmenter {
     digest: Digest,
     encoder: Graph,
     decoder: Graph,
+    /// The encoder takes a picture of any size and pads it inside.
+    pads_inside: bool,
 }
 
 impl Segmenter {
@@ -116,11 +118,13 @@ impl Segmenter {
         let decoder = load("decoder", &task.decoder.graph)?;
         check_encoder(task, &encoder)?;
         decoder::check(&task.decoder, &decoder)?;
+        let pads_inside = pads_inside(task, &encoder);
         Ok(Self {
             task: task.clone(),
             digest: folder.digest(),
             encoder,
             decoder,
+            pads_inside,
         })
     }
 
@@ -188,7 +192,12 @@ impl Segmenter {
     ) -> Result<Embedding, SegmentError> {
         let started = Instant::now();
         let encoder = &self.task.encoder;
-        let (input, placing) = preprocess::to_tensor(picture, &encoder.preprocessing);
+        let prepare = if self.pads_inside {
+            preprocess::to_unpadded_tensor
+        } else {
+            preprocess::to_tensor
+        };
+        let (input, placing) = prepare(picture, &encoder.preprocessing);
         timings.preprocess += started.elapsed();
         let started = Instant::now();
         let outputs = self.encoder.run(&[(&encoder.input, &input)])?;
@@ -235,6 +244,17 @@ fn check_encoder(task: &PromptableSegmentation, encoder: &Graph) -> Result<(), L
     let ports = std::iter::once(encoder.input(&task.encoder.input))
         .chain(task.encoder.outputs.iter().map(|name| encoder.output(name)));
     check_floats("encoder", ports)
+}
+
+/// Exports of Segment Anything with the preprocessing inside take height, width and channels, both
+/// sides free. A padding of ours would be normalised there, and be grey instead of nothing.
+fn pads_inside(task: &PromptableSegmentation, encoder: &Graph) -> bool {
+    let axes = encoder
+        .input(&task.encoder.input)
+        .ok()
+        .and_then(|port| port.axes.as_deref());
+    task.encoder.preprocessing.layout == Layout::Hwc
+        && matches!(axes, Some([Axis::Free, Axis::Free, _]))
 }
 
 fn check_floats<'a>(

@@ -1,5 +1,10 @@
 //! The runtime through its public door, on the real ONNX Runtime.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops at once, and says where"
+)]
+
 mod golden;
 mod graph;
 mod mask;

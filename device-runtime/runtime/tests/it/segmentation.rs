@@ -208,3 +208,145 @@ fn another_task_is_refused_by_name() {
         Err(LoadError::OtherTask("tensor"))
     ));
 }
+
+/// Names, shapes and frames as `scripts/export_onnx_model.py` of facebookresearch/segment-anything
+/// writes them, around an encoder with the preprocessing inside: the disk is drawn at the original size.
+#[test]
+fn the_official_export_is_served_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    write_official(folder.path());
+    let segmenter = Segmenter::load(
+        &ModelFolder::open(folder.path()).unwrap(),
+        &GraphOptions::default(),
+    )
+    .unwrap();
+    let picture = Picture::from_rgb(512, 256, vec![90; 3 * 512 * 256]).unwrap();
+    let mut timings = Timings::default();
+    let embedding = segmenter.encode(&picture, &mut timings).unwrap();
+    assert_eq!(
+        embedding.tensors()[0].as_f32(),
+        Some(&[90.0][..]),
+        "no padding, no normalisation"
+    );
+    let masks = segmenter
+        .prompt(
+            &embedding,
+            &prompt(r#"{"points":[{"x":300,"y":100}]}"#),
+            &mut timings,
+        )
+        .unwrap();
+    assert_eq!((masks[0].mask.width(), masks[0].mask.height()), (512, 256));
+    assert_eq!(masks[0].mask.bounds(), Some([280, 80, 320, 120]));
+}
+
+fn write_official(folder: &std::path::Path) {
+    use crate::onnx::{Graph, Values};
+    let encoder = Graph::new()
+        .input("input_image", &[-1, -1, 3])
+        .node(
+            "ReduceMin",
+            &["input_image"],
+            "image_embeddings",
+            &[("keepdims", 1)],
+        )
+        .output("image_embeddings", &[1, 1, 1]);
+    fs::write(folder.join("encoder.onnx"), encoder.encode()).unwrap();
+    // 400 − |pixel − point|², where the point comes in the frame of 1024 pixels.
+    let mut decoder = Graph::new()
+        .input("image_embeddings", &[1, 1, 1])
+        .input("point_coords", &[1, -1, 2])
+        .input("point_labels", &[1, -1])
+        .input("mask_input", &[1, 1, 256, 256])
+        .input("has_mask_input", &[1])
+        .input("orig_im_size", &[2])
+        .constant("frame", &[], Values::Floats(vec![1024.0]))
+        .constant("nothing", &[], Values::Floats(vec![0.0]))
+        .constant("one", &[], Values::Floats(vec![1.0]))
+        .constant("half", &[], Values::Floats(vec![0.5]))
+        .constant("square", &[], Values::Floats(vec![400.0]))
+        .constant("estimate", &[1, 1], Values::Floats(vec![0.9]))
+        .constant("first", &[], Values::Integers(vec![0]))
+        .constant("second", &[], Values::Integers(vec![1]))
+        .constant("as_rows", &[4], Values::Integers(vec![1, 1, -1, 1]))
+        .constant("as_columns", &[4], Values::Integers(vec![1, 1, 1, -1]))
+        .node(
+            "ReduceMax",
+            &["orig_im_size"],
+            "longest",
+            &[("keepdims", 0)],
+        )
+        .node("Div", &["longest", "frame"], "scale", &[])
+        .node(
+            "Gather",
+            &["point_coords", "first"],
+            "point",
+            &[("axis", 1)],
+        );
+    for (side, at, axis) in [("rows", "first", "second"), ("columns", "second", "first")] {
+        let named = |step: &str| format!("{side}_{step}");
+        let chain: [(&str, Vec<String>, &str); 8] = [
+            ("Gather", vec!["orig_im_size".into(), at.into()], "count"),
+            (
+                "Range",
+                vec!["nothing".into(), named("count"), "one".into()],
+                "edges",
+            ),
+            ("Add", vec![named("edges"), "half".into()], "centres"),
+            (
+                "Reshape",
+                vec![named("centres"), format!("as_{side}")],
+                "line",
+            ),
+            ("Gather", vec!["point".into(), axis.into()], "input"),
+            ("Mul", vec![named("input"), "scale".into()], "at"),
+            ("Sub", vec![named("line"), named("at")], "away"),
+            ("Mul", vec![named("away"), named("away")], "away2"),
+        ];
+        for (operator, inputs, output) in chain {
+            let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+            let axis: &[(&str, i64)] = if output == "input" {
+                &[("axis", 1)]
+            } else {
+                &[]
+            };
+            decoder = decoder.node(operator, &inputs, &named(output), axis);
+        }
+    }
+    let decoder = decoder
+        .node("Add", &["rows_away2", "columns_away2"], "distance2", &[])
+        .node("Sub", &["square", "distance2"], "masks", &[])
+        .node("Identity", &["estimate"], "iou_predictions", &[])
+        .output("masks", &[1, 1, -1, -1])
+        .output("iou_predictions", &[1, 1]);
+    fs::write(folder.join("decoder.onnx"), decoder.encode()).unwrap();
+    let description = serde_json::json!({
+        "format": 1,
+        "model": "sam",
+        "serving": {
+            "task": "promptable-segmentation",
+            "encoder": {
+                "graph": "encoder.onnx",
+                "input": "input_image",
+                "outputs": ["image_embeddings"],
+                "preprocessing": {
+                    "height": 1024, "width": 1024, "fit": "long-side-pad", "scale": 1.0,
+                    "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "layout": "hwc",
+                },
+            },
+            "decoder": {
+                "graph": "decoder.onnx",
+                "embeddings": ["image_embeddings"],
+                "point_coords": "point_coords",
+                "point_labels": "point_labels",
+                "pad_point": true,
+                "mask_input": { "mask": "mask_input", "has_mask": "has_mask_input", "height": 256, "width": 256 },
+                "original_size": "orig_im_size",
+                "masks": "masks",
+                "mask_frame": "original",
+                "scores": "iou_predictions",
+                "mask_threshold": 0.0,
+            },
+        },
+    });
+    fs::write(folder.join("model.json"), description.to_string()).unwrap();
+}
