@@ -96,8 +96,6 @@ pub enum BuildState {
         done: u64,
         /// Units in all; 0 when that is not known.
         total: u64,
-        /// Which try this is, from 1; a forge that died is started again.
-        attempt: u32,
     },
     /// Made, measured, and good enough for a release.
     Passed {
@@ -186,3 +184,6 @@ impl From<Evaluation> for EvaluationView {
         }
     }
 }
+
+/// A page of builds.
+pub type BuildPage = crate::page::Page<BuildView>;

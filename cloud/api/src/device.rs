@@ -42,21 +42,6 @@ pub struct DeviceView {
     pub inventory: Option<serde_json::Value>,
     /// What it runs, model by model, with what is wanted of it.
     pub models: Vec<DeviceModelView>,
-    /// Messages and files that it refused, newest first; at most the last 20.
-    pub refused: Vec<RefusedView>,
-}
-
-/// Something that a device refused before it could touch anything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RefusedView {
-    /// When the report of it was stored.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
-    /// What it looked like.
-    #[schema(example = "wrong-key")]
-    pub attack: String,
-    /// A sentence for people.
-    pub detail: String,
 }
 
 /// What part a device plays.
@@ -107,11 +92,11 @@ pub struct DeviceModelView {
     /// What it can go back to without a download.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<SlotView>,
-    /// Where its current assignment stands, as it signed; the stable word.
+    /// Where its newest assignment stands; the phase's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "active")]
-    pub progress: Option<String>,
-    /// The named kind of the last failure, when the last word was one.
+    pub phase: Option<String>,
+    /// The named kind of its failure, when that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
@@ -153,3 +138,6 @@ pub struct SetLabels {
     /// All labels it has from now on. At most 32; keys and values have 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`.
     pub labels: BTreeMap<String, String>,
 }
+
+/// A page of devices.
+pub type DevicePage = crate::page::Page<DeviceView>;

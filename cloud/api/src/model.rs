@@ -57,13 +57,12 @@ pub struct ModelView {
     /// The contract by which its bundles are served.
     #[schema(example = "promptable-segmentation")]
     pub task: String,
-    /// When its first version was imported.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
     /// The newest version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Uuid>)]
-    pub latest_version: Option<ModelVersionId>,
+    #[schema(value_type = Uuid)]
+    pub latest_version: ModelVersionId,
+    /// When that was imported.
+    #[schema(value_type = String, format = DateTime)]
+    pub latest_at: Timestamp,
 }
 
 /// An immutable full model.
@@ -83,9 +82,12 @@ pub struct ModelVersionView {
     pub task: String,
     /// One sentence for people.
     pub summary: String,
-    /// The files with sizes and digests.
+    /// The digest of its `model.json`.
+    #[schema(value_type = String)]
+    pub description: Digest,
+    /// The other files with sizes and digests.
     pub files: Vec<FileView>,
-    /// Bytes of all files together.
+    /// Bytes of these files together.
     pub total_bytes: u64,
     /// What the inspection of its graphs found: inputs, outputs, opset, parameters, operators.
     #[schema(value_type = Object)]
@@ -104,3 +106,9 @@ pub struct FileView {
     #[schema(value_type = String)]
     pub digest: Digest,
 }
+
+/// A page of models.
+pub type ModelPage = crate::page::Page<ModelView>;
+
+/// A page of model versions.
+pub type ModelVersionPage = crate::page::Page<ModelVersionView>;

@@ -1,7 +1,12 @@
 //! How lists are cut: an opaque cursor names the last row of a page, so that rows added meanwhile shift nothing.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, Object, ObjectBuilder, Ref, RefOr, Schema, Type},
+};
 
 /// The rows of a page when the caller names no limit.
 pub const DEFAULT_LIMIT: u32 = 100;
@@ -30,14 +35,43 @@ impl PageQuery {
     }
 }
 
-/// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// One page of a list. In the OpenAPI document a page of `BuildView` is a `BuildPage`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows, in the list's order.
     pub items: Vec<T>,
     /// The cursor of the next page; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        let cursor = Object::with_type(Type::String);
+        ObjectBuilder::new()
+            .description(Some("One page of a list."))
+            .property("items", items)
+            .required("items")
+            .property(
+                "next",
+                ObjectBuilder::from(cursor)
+                    .description(Some("The cursor of the next page; none at the end.")),
+            )
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        let item = T::name();
+        format!("{}Page", item.strip_suffix("View").unwrap_or(&item)).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 impl<T> Page<T> {
@@ -49,6 +83,22 @@ impl<T> Page<T> {
         rows.truncate(limit);
         let next = more.then(|| rows.last().map(cursor)).flatten();
         Self { items: rows, next }
+    }
+}
+
+impl<T> Page<T> {
+    /// The page after `query.after` of rows that are all there; `cursor` names a row.
+    #[must_use]
+    pub fn after(rows: Vec<T>, query: &PageQuery, cursor: impl Fn(&T) -> String) -> Self {
+        let rest = match &query.after {
+            None => rows,
+            Some(last) => rows
+                .into_iter()
+                .skip_while(|row| &cursor(row) != last)
+                .skip(1)
+                .collect(),
+        };
+        Self::cut(rest, query.rows(), cursor)
     }
 }
 

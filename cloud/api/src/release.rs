@@ -62,8 +62,6 @@ pub enum ReleaseState {
         signed_at: Timestamp,
         /// The version of the targets that first names it.
         targets_version: u64,
-        /// The release keys that signed.
-        key_ids: Vec<String>,
         /// Whether those keys are development keys.
         trust: TrustLevel,
     },
@@ -114,3 +112,6 @@ pub struct ReleaseSignature {
     /// The next signed `targets.json`, exactly as signed.
     pub targets_json: String,
 }
+
+/// A page of releases.
+pub type ReleasePage = crate::page::Page<ReleaseView>;

@@ -367,21 +367,8 @@ pub struct FailureView {
     pub detail: String,
 }
 
-/// Something that happened in a rollout; the log is complete and in order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RolloutEventView {
-    /// Its place in the log.
-    pub seq: u64,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
-    /// What, as a stable word.
-    #[schema(example = "stage_passed")]
-    pub kind: String,
-    /// What, as a sentence for people.
-    pub detail: String,
-    /// The device it concerns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub device: Option<DeviceName>,
-}
+/// A page of rollouts.
+pub type RolloutPage = crate::page::Page<RolloutView>;
+
+/// A page of assignments.
+pub type AssignmentPage = crate::page::Page<AssignmentView>;

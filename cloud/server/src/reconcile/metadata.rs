@@ -1,0 +1,88 @@
+//! Signs timestamps and snapshots anew before they end: a device that sees an old one thinks that
+//! somebody keeps news from it.
+
+use std::num::NonZeroU64;
+
+use espalier_protocol::Tenant;
+use espalier_store::{Metadata, Role, Written};
+use espalier_trust::tuf::{TrustedRoot, read_targets, sign_snapshot, sign_timestamp};
+use jiff::SignedDuration;
+
+use crate::{
+    cloud::Cloud,
+    refusal::{Outcome, Refusal},
+    usecase,
+};
+
+/// Signed anew when less than this is left: devices may be away for days.
+const MARGIN: SignedDuration = SignedDuration::from_hours(24 * 3);
+
+/// One pass over all tenants.
+pub(super) async fn pass(cloud: &Cloud) -> Outcome<()> {
+    for tenant in cloud.store()?.principals().tenants().await? {
+        refresh(cloud, &tenant).await?;
+    }
+    Ok(())
+}
+
+async fn refresh(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
+    let tuf = cloud.store()?.tuf();
+    let newest = [
+        tuf.newest(tenant, Role::Targets).await?,
+        tuf.newest(tenant, Role::Snapshot).await?,
+        tuf.newest(tenant, Role::Timestamp).await?,
+    ];
+    // Before the first edition there is nothing to renew.
+    let [Some(targets), Some(snapshot), Some(timestamp)] = newest else {
+        return Ok(());
+    };
+    let due = cloud.world.now() + MARGIN;
+    if snapshot.expires_at > due && timestamp.expires_at > due {
+        return Ok(());
+    }
+    let root = cloud.root(tenant).await?;
+    let edition = sign(cloud, &root, &targets, &snapshot, &timestamp)?;
+    match cloud
+        .store()?
+        .tuf()
+        .publish(tenant, &edition, cloud.world.now())
+        .await?
+    {
+        Written::Updated => {
+            tracing::info!(%tenant, timestamp = timestamp.version + 1, "metadata was signed anew")
+        }
+        // A release was signed meanwhile, which renewed it, too.
+        Written::NotUpdated | Written::Absent => {}
+    }
+    Ok(())
+}
+
+fn sign(
+    cloud: &Cloud,
+    root: &TrustedRoot,
+    targets: &Metadata,
+    snapshot: &Metadata,
+    timestamp: &Metadata,
+) -> Outcome<[Metadata; 2]> {
+    let (now, online, lifetimes) = (
+        cloud.world.now(),
+        &cloud.authority.online,
+        &cloud.authority.lifetimes,
+    );
+    let targets = read_targets(root, &targets.bytes).map_err(Refusal::internal)?;
+    let ends = now + lifetimes.snapshot;
+    let snapshot = sign_snapshot(root, &targets, after(snapshot)?, ends, &*online.snapshot)
+        .map_err(Refusal::internal)?;
+    let ends = now + lifetimes.timestamp;
+    let timestamp = sign_timestamp(root, &snapshot, after(timestamp)?, ends, &*online.timestamp)
+        .map_err(Refusal::internal)?;
+    Ok([
+        usecase::metadata(Role::Snapshot, snapshot),
+        usecase::metadata(Role::Timestamp, timestamp),
+    ])
+}
+
+fn after(newest: &Metadata) -> Outcome<NonZeroU64> {
+    NonZeroU64::new(newest.version + 1)
+        .ok_or_else(|| Refusal::internal("metadata versions ran out"))
+}

@@ -1,0 +1,179 @@
+//! What callers can do, one file for each verb. No HTTP and no MQTT in here; a principal or a device
+//! in, a view or a refusal out.
+
+mod broker_config;
+mod cancel_build;
+mod create_build;
+mod create_rollout;
+mod current_targets;
+mod download_blob;
+mod draft_release;
+mod enrol;
+mod import_model;
+mod list_assignments;
+mod list_builds;
+mod list_devices;
+mod list_events;
+mod list_models;
+mod list_releases;
+mod list_rollouts;
+mod make_claim;
+mod metadata_file;
+mod released_blob;
+mod revoke_device;
+mod segment;
+mod set_labels;
+mod sign_release;
+mod signing_request;
+mod steer_rollout;
+mod upload_blob;
+
+pub use broker_config::broker_config;
+pub use cancel_build::cancel_build;
+pub use create_build::create_build;
+pub use create_rollout::create_rollout;
+pub use current_targets::current_targets;
+pub use download_blob::download_blob;
+pub use draft_release::draft_release;
+pub use enrol::enrol;
+pub use import_model::{import_client, import_model, lay_out};
+pub use list_assignments::list_assignments;
+pub use list_builds::{list_builds, show_build};
+pub use list_devices::{list_devices, show_device};
+pub use list_events::{list_device_events, list_rollout_events};
+pub use list_models::{list_model_versions, list_models, show_model_version};
+pub use list_releases::{list_releases, show_release};
+pub use list_rollouts::{list_rollouts, show_rollout};
+pub use make_claim::make_claim;
+pub use metadata_file::{TIMESTAMP_FILE, metadata_file};
+pub use released_blob::released_blob;
+pub use revoke_device::revoke_device;
+pub use segment::segment;
+pub use set_labels::set_labels;
+pub use sign_release::{metadata, sign_release};
+pub use signing_request::signing_request;
+pub use steer_rollout::steer_rollout;
+pub use upload_blob::upload_blob;
+
+use espalier_api::{
+    error::ErrorCode,
+    page::{Page, PageQuery},
+    system::{ReadinessView, VersionView},
+};
+use espalier_domain::{
+    audit::{Actor, AuditEntry},
+    principal::Principal,
+};
+use espalier_protocol::{DeviceName, Tenant};
+use espalier_store::NewEvent;
+
+use crate::{
+    cloud::Cloud,
+    refusal::{Outcome, Refusal},
+};
+
+/// The version of the wire protocol: the `v1` of topics and message types.
+const PROTOCOL: u32 = 1;
+
+/// Which parts answer.
+#[must_use]
+pub fn readiness(cloud: &Cloud) -> ReadinessView {
+    cloud.readiness.view()
+}
+
+/// What is running.
+#[must_use]
+pub fn version(cloud: &Cloud) -> VersionView {
+    VersionView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        trust: cloud.authority.trust(),
+    }
+}
+
+/// Writes what a principal did into the audit log.
+async fn record(
+    cloud: &Cloud,
+    who: &Principal,
+    action: &str,
+    subject: impl ToString,
+    detail: serde_json::Value,
+) -> Outcome<()> {
+    let entry = AuditEntry {
+        at: cloud.world.now(),
+        tenant: who.tenant.clone(),
+        actor: Actor::Principal(who.id),
+        action: action.to_owned(),
+        subject: subject.to_string(),
+        detail,
+    };
+    Ok(cloud.store()?.audit().append(&entry).await?)
+}
+
+/// Tells open consoles. An event that cannot be told is logged and forgotten: it is a convenience,
+/// and what it speaks of is done.
+pub async fn announce(
+    cloud: &Cloud,
+    tenant: &Tenant,
+    kind: &str,
+    subject: impl ToString,
+    payload: serde_json::Value,
+) {
+    let event = NewEvent {
+        at: cloud.world.now(),
+        kind: kind.to_owned(),
+        subject: subject.to_string(),
+        payload,
+    };
+    let told = match cloud.store() {
+        Ok(store) => store
+            .events()
+            .append(tenant, &[event])
+            .await
+            .map_err(Refusal::from),
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = told {
+        tracing::warn!(
+            kind,
+            causes = refusal.causes(),
+            "an event could not be told"
+        );
+    }
+}
+
+/// A library's message as a sentence.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), letters.as_str())
+    })
+}
+
+/// One page of a list that the store gives newest first.
+fn newest_page<T, V>(
+    rows: Vec<T>,
+    query: &PageQuery,
+    id: impl Fn(&T) -> String,
+    view: impl FnMut(T) -> V,
+) -> Page<V> {
+    let page = Page::after(rows, query, id);
+    Page {
+        items: page.items.into_iter().map(view).collect(),
+        next: page.next,
+    }
+}
+
+/// A list by device names is cut after a device name.
+fn device_cursor(query: &PageQuery) -> Outcome<Option<DeviceName>> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            Refusal::new(
+                ErrorCode::MalformedParameter,
+                format!("`{text}` is no cursor of this list."),
+            )
+        })
+    };
+    query.after.as_ref().map(parse).transpose()
+}

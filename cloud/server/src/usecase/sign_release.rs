@@ -1,0 +1,181 @@
+//! The release keys' word arrives: the next targets, signed elsewhere.
+
+use std::num::NonZeroU64;
+
+use espalier_api::{
+    error::ErrorCode,
+    release::{ReleaseSignature, ReleaseView},
+};
+use espalier_domain::principal::Principal;
+use espalier_protocol::{Tenant, id::ReleaseId, release::ReleaseDocument};
+use espalier_store::{Metadata, Role, SignOutcome};
+use espalier_trust::tuf::{
+    SignedFile, TargetFile, TrustedRoot, TrustedTargets, TufError, accept_targets, read_targets,
+    sign_snapshot, sign_timestamp,
+};
+use jiff::SignedDuration;
+
+use super::{announce, record, sentence, show_release};
+use crate::{
+    cloud::Cloud,
+    refusal::{Outcome, Refusal},
+};
+
+/// Targets that would expire sooner are not worth publishing.
+const LEAST_LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Checks a signature against the root, and publishes it with the snapshot and the timestamp that
+/// name it: all of it, or nothing.
+///
+/// # Errors
+/// `not_found`, `invalid_signature`, `conflict` when another release was signed meanwhile,
+/// `action_not_allowed` for a release that is signed.
+pub async fn sign_release(
+    cloud: &Cloud,
+    who: &Principal,
+    id: ReleaseId,
+    signature: ReleaseSignature,
+) -> Outcome<ReleaseView> {
+    let document = cloud.store()?.releases().document(&who.tenant, id).await?;
+    let document = document.ok_or_else(|| Refusal::absent(format!("release {id}")))?;
+    let root = cloud.root(&who.tenant).await?;
+    let targets = accept(cloud, &who.tenant, &root, &document, &signature).await?;
+    let edition = next_edition(cloud, &who.tenant, &root, &targets).await?;
+    let version = targets.version().get();
+    let outcome = cloud
+        .store()?
+        .releases()
+        .sign(&who.tenant, id, version, &edition, cloud.world.now())
+        .await?;
+    judge(outcome, id)?;
+    record(
+        cloud,
+        who,
+        "release.sign",
+        id,
+        serde_json::json!({ "targets_version": version }),
+    )
+    .await?;
+    announce(
+        cloud,
+        &who.tenant,
+        "release.signed",
+        id,
+        serde_json::json!({ "targets_version": version }),
+    )
+    .await;
+    show_release(cloud, who, id).await
+}
+
+async fn accept(
+    cloud: &Cloud,
+    tenant: &Tenant,
+    root: &TrustedRoot,
+    document: &[u8],
+    signature: &ReleaseSignature,
+) -> Outcome<TrustedTargets> {
+    let name = ReleaseDocument::target_name(&espalier_protocol::Digest::of(document));
+    let file = TargetFile::new(&name, document).map_err(Refusal::internal)?;
+    let current = cloud.store()?.tuf().newest(tenant, Role::Targets).await?;
+    let current = current
+        .map(|newest| read_targets(root, &newest.bytes))
+        .transpose()
+        .map_err(Refusal::internal)?;
+    let good_until = cloud.world.now() + LEAST_LIFE;
+    accept_targets(
+        root,
+        current.as_ref(),
+        signature.targets_json.as_bytes(),
+        &file,
+        good_until,
+    )
+    .map_err(refused)
+}
+
+fn refused(error: TufError) -> Refusal {
+    let code = match error {
+        TufError::WrongVersion { .. } => ErrorCode::Conflict,
+        TufError::TooLarge { .. } => ErrorCode::TooLarge,
+        _ => ErrorCode::InvalidSignature,
+    };
+    Refusal::new(code, sentence(&error)).because(error)
+}
+
+/// Targets, and the snapshot and timestamp that name them.
+async fn next_edition(
+    cloud: &Cloud,
+    tenant: &Tenant,
+    root: &TrustedRoot,
+    targets: &TrustedTargets,
+) -> Outcome<Vec<Metadata>> {
+    let (now, online, lifetimes) = (
+        cloud.world.now(),
+        &cloud.authority.online,
+        &cloud.authority.lifetimes,
+    );
+    let version = next_version(cloud, tenant, Role::Snapshot).await?;
+    let snapshot = sign_snapshot(
+        root,
+        targets,
+        version,
+        now + lifetimes.snapshot,
+        &*online.snapshot,
+    );
+    let snapshot = snapshot.map_err(Refusal::internal)?;
+    let version = next_version(cloud, tenant, Role::Timestamp).await?;
+    let timestamp = sign_timestamp(
+        root,
+        &snapshot,
+        version,
+        now + lifetimes.timestamp,
+        &*online.timestamp,
+    );
+    let timestamp = timestamp.map_err(Refusal::internal)?;
+    let named = Metadata {
+        role: Role::Targets,
+        version: targets.version().get(),
+        expires_at: targets.expires(),
+        bytes: targets.bytes().to_vec(),
+    };
+    Ok(vec![
+        named,
+        metadata(Role::Snapshot, snapshot),
+        metadata(Role::Timestamp, timestamp),
+    ])
+}
+
+async fn next_version(cloud: &Cloud, tenant: &Tenant, role: Role) -> Outcome<NonZeroU64> {
+    let newest = cloud
+        .store()?
+        .tuf()
+        .newest(tenant, role)
+        .await?
+        .map_or(0, |newest| newest.version);
+    NonZeroU64::new(newest + 1).ok_or_else(|| Refusal::internal("metadata versions ran out"))
+}
+
+/// A signed file as it is kept.
+pub fn metadata(role: Role, file: SignedFile) -> Metadata {
+    Metadata {
+        role,
+        version: file.version.get(),
+        expires_at: file.expires,
+        bytes: file.bytes,
+    }
+}
+
+fn judge(outcome: SignOutcome, id: ReleaseId) -> Outcome<()> {
+    match outcome {
+        SignOutcome::Signed => Ok(()),
+        SignOutcome::AlreadySigned => Err(Refusal::new(
+            ErrorCode::ActionNotAllowed,
+            format!("Release {id} is signed already."),
+        )),
+        SignOutcome::Overtaken => Err(Refusal::new(
+            ErrorCode::Conflict,
+            "Another release was signed meanwhile.",
+        )
+        .with_hint("fetch the current targets and sign again")),
+        SignOutcome::Absent => Err(Refusal::absent(format!("release {id}"))),
+    }
+}
