@@ -11,6 +11,7 @@ mod connection;
 mod digest;
 mod failure;
 mod format;
+mod happening;
 mod output;
 mod up;
 mod watch;

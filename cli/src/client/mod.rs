@@ -94,33 +94,30 @@ impl Client {
         self.json(self.request(Method::GET, path)).await
     }
 
-    /// Reads one view with a query.
+    /// Reads a list to its end, page by page.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
-    pub async fn query<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, String)],
-    ) -> Result<T, Failure> {
-        self.json(self.request_with(Method::GET, path, query)).await
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        self.all_after(path, None).await
     }
 
-    /// Reads all pages of a list.
+    /// Reads a list from a cursor to its end, page by page.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
-    pub async fn all<T: DeserializeOwned>(
+    pub async fn all_after<T: DeserializeOwned>(
         &self,
         path: &str,
-        query: &[(&str, String)],
+        cursor: Option<String>,
     ) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
-        let mut after: Option<String> = None;
+        let mut after = cursor;
         loop {
-            let mut query = query.to_vec();
-            query.extend(after.take().map(|cursor| ("after", cursor)));
-            let page: Page<T> = self.query(path, &query).await?;
+            let query = after.map(|cursor| ("after", cursor));
+            let page: Page<T> = self
+                .json(self.request_with(Method::GET, path, query.as_slice()))
+                .await?;
             items.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),

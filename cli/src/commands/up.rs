@@ -1,12 +1,14 @@
 //! `espalier up`: everything on one machine.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use espalier_api::system::{Endpoints, VersionView};
 use espalier_api::{API_ROOT, TrustLevel};
+use espalier_protocol::manifest::MODEL_FILE;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -17,20 +19,22 @@ use crate::client::Client;
 use crate::connection::Target;
 use crate::failure::Failure;
 use crate::output::{Output, Shown, facts};
-use crate::up::{Part, Program, Stack, asked_to_stop, await_cloud, await_file};
+use crate::up::{Program, Stack, asked_to_stop, await_cloud, await_file};
 
 /// The folder of the parts' logs within the state folder.
 const LOGS_FOLDER: &str = "logs";
 /// The file in the state folder into which the model host writes its address.
 const HOST_ADDRESS_FILE: &str = "host-address";
-/// The folder of full models in a checkout.
-const MODELS_FOLDER: &str = "models";
+/// How often the model host looks for newly imported models, in seconds: soon enough for a person who just
+/// imported one.
+const FOLLOW_SECONDS: &str = "3";
 
 /// Run everything on this machine: database, broker, server, model host.
 ///
 /// Nothing else needs to run, and nothing is installed: the database and the broker are part of it,
 /// and all state is in one folder. Keys are made at the first start; they are development keys, which
-/// devices accept only with --development-trust. Ctrl-C drains and stops; a second Ctrl-C stops at once.
+/// devices accept only with --development-trust. The model host serves every model that is imported.
+/// Ctrl-C drains and stops; a second Ctrl-C stops at once.
 #[derive(Debug, Args)]
 pub struct Up {
     /// Port of the API and the console; 0 takes a free one
@@ -42,11 +46,13 @@ pub struct Up {
     /// Port of the broker; 0 takes a free one
     #[arg(long, default_value_t = 8883)]
     broker_port: u16,
+    /// Port of the model host; 0 takes a free one
+    #[arg(long, default_value_t = 7080)]
+    host_port: u16,
     /// The address at which devices on other machines reach this one [default: only this machine]
     #[arg(long, value_name = "HOST")]
     public_host: Option<String>,
-    /// A full model to serve, a folder with model.json; may be given several times
-    /// [default: all in ./models]
+    /// Serve these full models, folders with model.json, instead of those that are imported
     #[arg(long = "model", value_name = "DIR")]
     models: Vec<PathBuf>,
     /// Start without the model host
@@ -66,11 +72,11 @@ impl Up {
     /// # Errors
     /// When a part cannot be started, does not become ready, or dies.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
+        self.check_models()?;
         let state = private_folder(context.connection.state_folder())?;
-        let logs = private_folder(state.join(LOGS_FOLDER))?;
         let mut stack = Stack::default();
         let ended = tokio::select! {
-            started = self.start(&mut stack, &state, &logs, context.output) => started,
+            started = self.start(&mut stack, &state, context.output) => started,
             () = asked_to_stop() => Err(Failure::Interrupted),
         };
         let ended = match ended {
@@ -82,87 +88,72 @@ impl Up {
         ended
     }
 
-    async fn start(
-        &self,
-        stack: &mut Stack,
-        state: &Path,
-        logs: &Path,
-        output: Output,
-    ) -> Result<(), Failure> {
-        let models = self.models()?;
-        let host = if models.is_empty() {
+    async fn start(&self, stack: &mut Stack, state: &Path, output: Output) -> Result<(), Failure> {
+        let logs = private_folder(state.join(LOGS_FOLDER))?;
+        let host = if self.no_host {
             None
         } else {
-            Some(self.start_host(stack, &models, state, logs).await?)
+            Some(free_address(self.host_port)?)
         };
-        let mut cloud = Part::start(&self.cloud(state, host.as_deref()), logs)?;
-        let endpoints = await_cloud(&mut cloud, state, self.patience).await;
-        stack.add(cloud);
-        output.show(&Running::new(endpoints?, host, logs).await?)
-    }
-
-    async fn start_host(
-        &self,
-        stack: &mut Stack,
-        models: &[PathBuf],
-        state: &Path,
-        logs: &Path,
-    ) -> Result<String, Failure> {
-        let address_file = state.join(HOST_ADDRESS_FILE);
-        // What an earlier host left there would be taken for this one's.
-        match std::fs::remove_file(&address_file) {
-            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::writing(&address_file)(err));
-            }
-            _ => {}
+        let cloud = stack.start(&self.cloud(state, host), &logs)?;
+        let endpoints = await_cloud(cloud, state, self.patience).await?;
+        if let Some(host) = host {
+            let address_file = fresh_file(state.join(HOST_ADDRESS_FILE))?;
+            let part = stack.start(&self.host(host, &endpoints, &address_file), &logs)?;
+            await_file(part, &address_file, self.patience).await?;
         }
-        let mut host = Part::start(&host(models, &address_file), logs)?;
-        let address = await_file(&mut host, &address_file, self.patience).await;
-        stack.add(host);
-        Ok(address?.trim().to_owned())
+        output.show(&Running::new(endpoints, host, &logs).await?)
     }
 
-    fn cloud(&self, state: &Path, host: Option<&str>) -> Program {
+    fn cloud(&self, state: &Path, host: Option<SocketAddr>) -> Program {
         let bind = if self.public_host.is_some() {
             "0.0.0.0"
         } else {
             "127.0.0.1"
         };
-        let mut arguments: Vec<OsString> = vec!["serve".into(), "--state".into(), state.into()];
-        let mut option = |name: &str, value: String| arguments.extend([name.into(), value.into()]);
+        let mut arguments = Arguments::of("serve");
+        arguments.option("--state", state);
         // The API stays on this machine whatever devices need: it speaks plain HTTP here.
-        option("--listen", format!("127.0.0.1:{}", self.port));
-        option("--device-listen", format!("{bind}:{}", self.device_port));
-        option("--broker-listen", format!("{bind}:{}", self.broker_port));
-        if let Some(public) = &self.public_host {
-            option("--public-host", public.clone());
-        }
-        if let Some(host) = host {
-            option("--model-host", host.to_owned());
-        }
-        if self.unsandboxed_forge {
-            arguments.push("--unsandboxed-forge".into());
-        }
+        arguments.option("--listen", format!("127.0.0.1:{}", self.port));
+        arguments.option("--device-listen", format!("{bind}:{}", self.device_port));
+        arguments.option("--broker-listen", format!("{bind}:{}", self.broker_port));
+        arguments.options("--public-host", &self.public_host);
+        arguments.options("--model-host", host.map(|host| format!("http://{host}/")));
+        arguments.flag("--unsandboxed-forge", self.unsandboxed_forge);
         Program {
             name: "the server",
             file: "espalier-cloud",
-            arguments,
+            arguments: arguments.0,
         }
     }
 
-    /// The model folders to serve: those that were named, else all that lie in `./models`.
-    fn models(&self) -> Result<Vec<PathBuf>, Failure> {
-        if self.no_host {
-            return Ok(Vec::new());
-        }
+    fn host(&self, listen: SocketAddr, endpoints: &Endpoints, address_file: &Path) -> Program {
+        let mut arguments = Arguments::default();
+        arguments.option("--listen", listen.to_string());
+        arguments.option("--address-file", address_file);
         if self.models.is_empty() {
-            return Ok(model_folders(Path::new(MODELS_FOLDER)));
+            arguments.option("--cloud", &endpoints.api);
+            arguments.option("--token-file", &endpoints.admin_token_file);
+            arguments.option("--follow", FOLLOW_SECONDS);
         }
-        match self.models.iter().find(|folder| !is_model(folder)) {
-            None => Ok(self.models.clone()),
+        arguments.options("--model", &self.models);
+        Program {
+            name: "the model host",
+            file: "espalier-host",
+            arguments: arguments.0,
+        }
+    }
+
+    fn check_models(&self) -> Result<(), Failure> {
+        match self
+            .models
+            .iter()
+            .find(|folder| !folder.join(MODEL_FILE).is_file())
+        {
+            None => Ok(()),
             Some(folder) => Err(Failure::usage(
                 format!(
-                    "{} is not a model folder: it has no model.json",
+                    "{} is not a model folder: it has no {MODEL_FILE}",
                     folder.display()
                 ),
                 "name folders that hold model.json beside their ONNX graphs",
@@ -171,35 +162,51 @@ impl Up {
     }
 }
 
-fn host(models: &[PathBuf], address_file: &Path) -> Program {
-    let mut arguments: Vec<OsString> = vec!["--listen".into(), "127.0.0.1:0".into()];
-    arguments.extend(["--address-file".into(), address_file.into()]);
-    arguments.extend(
-        models
-            .iter()
-            .flat_map(|model| ["--model".into(), model.into()]),
-    );
-    Program {
-        name: "the model host",
-        file: "espalier-host",
-        arguments,
+/// Arguments of a part.
+#[derive(Debug, Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn of(command: &str) -> Self {
+        Self(vec![command.into()])
+    }
+
+    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.0.extend([name.into(), value.as_ref().to_owned()]);
+    }
+
+    fn options<V: AsRef<OsStr>>(&mut self, name: &str, values: impl IntoIterator<Item = V>) {
+        values
+            .into_iter()
+            .for_each(|value| self.option(name, value));
+    }
+
+    fn flag(&mut self, name: &str, given: bool) {
+        self.0.extend(given.then(|| name.into()));
     }
 }
 
-fn is_model(folder: &Path) -> bool {
-    folder
-        .join(espalier_protocol::manifest::MODEL_FILE)
-        .is_file()
+/// An address on this machine that is free now. The server has to be told where the host will be before
+/// the host can be started, because the host asks the server for its models; should somebody take the
+/// port in between, the host says so and the start fails.
+fn free_address(port: u16) -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|err| {
+        Failure::usage(
+            format!("port {port} cannot be had for the model host: {err}"),
+            "choose another with --host-port; 0 takes a free one",
+        )
+    })?;
+    listener
+        .local_addr()
+        .map_err(Failure::reading(Path::new("the model host's address")))
 }
 
-fn model_folders(parent: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut folders: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| is_model(path))
-        .collect();
-    folders.sort();
-    folders
+/// A path at which nothing is: what an earlier run left there would be taken for this one's.
+fn fresh_file(path: PathBuf) -> Result<PathBuf, Failure> {
+    match std::fs::remove_file(&path) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(Failure::writing(&path)(err)),
+        _ => Ok(path),
+    }
 }
 
 /// Keys, tokens and the database lie in it, so it is for its owner only. Absolute, because parts get it too.
@@ -217,14 +224,14 @@ struct Running {
     endpoints: Endpoints,
     console: String,
     trust: TrustLevel,
-    model_host: Option<String>,
+    model_host: Option<SocketAddr>,
     logs: PathBuf,
 }
 
 impl Running {
     async fn new(
         endpoints: Endpoints,
-        model_host: Option<String>,
+        model_host: Option<SocketAddr>,
         logs: &Path,
     ) -> Result<Self, Failure> {
         let target = Target::of(&endpoints)?;
@@ -256,8 +263,7 @@ impl Shown for Running {
             (
                 "  model host",
                 self.model_host
-                    .clone()
-                    .unwrap_or_else(|| "not started".into()),
+                    .map_or_else(|| "not started".into(), |host| format!("http://{host}/")),
             ),
             ("  token file", self.endpoints.admin_token_file.clone()),
             ("  logs", self.logs.display().to_string()),

@@ -6,6 +6,7 @@ mod ready;
 pub use child::{Part, Program};
 pub use ready::{await_cloud, await_file};
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -24,9 +25,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Adds a part that is ready.
-    pub fn add(&mut self, part: Part) {
-        self.parts.push(part);
+    /// Starts a part, which belongs to the stack from now on: whatever fails later, it is drained.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, program: &Program, logs: &Path) -> Result<&mut Part, Failure> {
+        let part = Part::start(program, logs)?;
+        Ok(self.parts.push_mut(part))
     }
 
     /// Runs until the operator stops it (then all is well) or a part dies (then that is the failure).

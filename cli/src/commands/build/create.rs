@@ -95,18 +95,7 @@ fn ended(state: &BuildState) -> bool {
 fn work(state: &BuildState) -> (String, u64, u64) {
     match state {
         BuildState::Queued => ("waits for the forge".into(), 0, 0),
-        BuildState::Running {
-            stage,
-            done,
-            total,
-            attempt: 1,
-        } => (stage.clone(), *done, *total),
-        BuildState::Running {
-            stage,
-            done,
-            total,
-            attempt,
-        } => (format!("{stage} (attempt {attempt})"), *done, *total),
+        BuildState::Running { stage, done, total } => (stage.clone(), *done, *total),
         _ => (String::new(), 0, 0),
     }
 }

@@ -23,7 +23,7 @@ impl List {
     pub async fn run(self, context: Context) -> Result<(), Failure> {
         context
             .output
-            .show(&Builds(context.client()?.all("/builds", &[]).await?))
+            .show(&Builds(context.client()?.all("/builds").await?))
     }
 }
 

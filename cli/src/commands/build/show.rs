@@ -55,22 +55,16 @@ impl Shown for BuildView {
 fn details(state: &BuildState) -> Vec<(&'static str, String)> {
     match state {
         BuildState::Queued | BuildState::Cancelled => Vec::new(),
-        BuildState::Running {
-            stage,
-            done,
-            total,
-            attempt,
-        } => vec![
-            (
+        BuildState::Running { stage, done, total } => {
+            vec![(
                 "stage",
                 if *total == 0 {
                     stage.clone()
                 } else {
                     format!("{stage}, {done} of {total}")
                 },
-            ),
-            ("attempt", attempt.to_string()),
-        ],
+            )]
+        }
         BuildState::Failed { kind, detail } => {
             vec![("kind", kind.clone()), ("reason", detail.clone())]
         }

@@ -24,7 +24,7 @@ impl List {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
-        let mut devices: Vec<DeviceView> = context.client()?.all("/devices", &[]).await?;
+        let mut devices: Vec<DeviceView> = context.client()?.all("/devices").await?;
         devices.retain(|device| {
             self.labels
                 .iter()

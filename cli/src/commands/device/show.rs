@@ -2,8 +2,10 @@
 
 use clap::Args;
 use espalier_api::device::{DeviceModelView, DeviceView};
+use espalier_api::event::FleetEvent;
 use espalier_protocol::DeviceName;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::list::{role, standing, via};
 use crate::commands::Context;
@@ -16,6 +18,9 @@ use crate::output::{Shown, facts, rows};
 pub struct Show {
     /// Its name
     name: DeviceName,
+    /// How many of the newest events to show
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    events: usize,
 }
 
 impl Show {
@@ -24,11 +29,35 @@ impl Show {
     /// # Errors
     /// When the server cannot be asked or knows no such device.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
-        let device: DeviceView = context
-            .client()?
-            .get(&format!("/devices/{}", self.name))
+        let client = context.client()?;
+        let device = client.get(&format!("/devices/{}", self.name)).await?;
+        let mut events: Vec<FleetEvent> = client
+            .all(&format!("/devices/{}/events", self.name))
             .await?;
-        context.output.show(&device)
+        let old = events.len().saturating_sub(self.events);
+        context.output.show(&WithEvents {
+            device,
+            events: events.split_off(old),
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct WithEvents {
+    #[serde(flatten)]
+    device: DeviceView,
+    events: Vec<FleetEvent>,
+}
+
+impl Shown for WithEvents {
+    fn text(&self, now: Timestamp) -> String {
+        let events: Vec<_> = self.events.iter().map(|event| event.text(now)).collect();
+        let events = if events.is_empty() {
+            "Nothing has happened yet.".into()
+        } else {
+            events.join("\n")
+        };
+        format!("{}\n\n{events}", self.device.text(now))
     }
 }
 
@@ -64,16 +93,7 @@ impl Shown for DeviceView {
             models,
             "No model was rolled out to it yet.",
         );
-        let refused = self
-            .refused
-            .iter()
-            .map(|r| [to_the_second(r.at), r.attack.clone(), r.detail.clone()]);
-        let refused = rows(
-            ["refused at", "attack", "detail"],
-            refused,
-            "It refused nothing.",
-        );
-        format!("{about}\n\n{models}\n\n{refused}")
+        format!("{about}\n\n{models}")
     }
 }
 

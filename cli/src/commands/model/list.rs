@@ -22,7 +22,7 @@ impl List {
     pub async fn run(self, context: Context) -> Result<(), Failure> {
         context
             .output
-            .show(&Models(context.client()?.all("/models", &[]).await?))
+            .show(&Models(context.client()?.all("/models").await?))
     }
 }
 

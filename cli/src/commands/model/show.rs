@@ -34,7 +34,7 @@ impl Show {
         }
         let model = named(&client, &self.which).await?;
         let versions = client
-            .all(&format!("/models/{}/versions", model.name), &[])
+            .all(&format!("/models/{}/versions", model.name))
             .await?;
         context.output.show(&WithVersions { model, versions })
     }
@@ -45,7 +45,7 @@ impl Show {
 /// # Errors
 /// When the server cannot be asked or has no such model.
 pub async fn named(client: &Client, name: &str) -> Result<ModelView, Failure> {
-    let models: Vec<ModelView> = client.all("/models", &[]).await?;
+    let models: Vec<ModelView> = client.all("/models").await?;
     models
         .into_iter()
         .find(|model| model.name.as_str() == name)

@@ -23,7 +23,7 @@ impl List {
     pub async fn run(self, context: Context) -> Result<(), Failure> {
         context
             .output
-            .show(&Releases(context.client()?.all("/releases", &[]).await?))
+            .show(&Releases(context.client()?.all("/releases").await?))
     }
 }
 

@@ -22,7 +22,7 @@ impl List {
     pub async fn run(self, context: Context) -> Result<(), Failure> {
         context
             .output
-            .show(&Rollouts(context.client()?.all("/rollouts", &[]).await?))
+            .show(&Rollouts(context.client()?.all("/rollouts").await?))
     }
 }
 

@@ -31,7 +31,7 @@ impl Show {
         let client = context.client()?;
         let rollout = client.get(&format!("/rollouts/{}", self.id)).await?;
         let assignments = client
-            .all(&format!("/rollouts/{}/assignments", self.id), &[])
+            .all(&format!("/rollouts/{}/assignments", self.id))
             .await?;
         context.output.show(&WithAssignments {
             rollout,

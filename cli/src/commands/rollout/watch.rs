@@ -1,16 +1,15 @@
 //! `espalier rollout watch`.
 
 use clap::Args;
-use espalier_api::rollout::{RolloutEventView, RolloutState, RolloutView, StageView};
+use espalier_api::event::FleetEvent;
+use espalier_api::rollout::{RolloutState, RolloutView, StageView};
 use espalier_protocol::id::RolloutId;
-use jiff::Timestamp;
 
 use super::list::{reason, state};
 use super::show::progress;
 use crate::client::Client;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::format::to_the_second;
 use crate::output::{Output, Shown};
 use crate::watch::{Bar, Bars, Watch};
 
@@ -67,11 +66,13 @@ async fn news(
     client: &Client,
     rollout: &RolloutView,
     seen: u64,
-) -> Result<Vec<RolloutEventView>, Failure> {
-    let path = format!("/rollouts/{}/events", rollout.id);
-    let mut events: Vec<RolloutEventView> = client.all(&path, &[]).await?;
-    events.retain(|event| event.seq > seen);
-    Ok(events)
+) -> Result<Vec<FleetEvent>, Failure> {
+    client
+        .all_after(
+            &format!("/rollouts/{}/events", rollout.id),
+            Some(seen.to_string()),
+        )
+        .await
 }
 
 fn under_way(state: &RolloutState) -> bool {
@@ -109,14 +110,14 @@ impl Screen {
         }
     }
 
-    fn show(&mut self, rollout: &RolloutView, events: &[RolloutEventView]) -> Result<(), Failure> {
+    fn show(&mut self, rollout: &RolloutView, events: &[FleetEvent]) -> Result<(), Failure> {
         for (bar, stage) in self.stages.iter().zip(&rollout.stages) {
             bar.resize(stage.counts.total);
             bar.reach(stage.counts.active);
             bar.say(&stage_words(stage));
         }
         for event in events {
-            self.seen = self.seen.max(event.seq);
+            self.seen = self.seen.max(event.id);
             self.show_event(event)?;
         }
         if self.output.is_json() && self.printed.as_ref() != Some(rollout) {
@@ -126,9 +127,9 @@ impl Screen {
         Ok(())
     }
 
-    fn show_event(&self, event: &RolloutEventView) -> Result<(), Failure> {
+    fn show_event(&self, event: &FleetEvent) -> Result<(), Failure> {
         if self.output.is_live() {
-            self.bars.line(&event_line(event));
+            self.bars.line(&event.text(self.output.now()));
             return Ok(());
         }
         if self.output.is_json() {
@@ -163,16 +164,6 @@ fn stage_words(stage: &StageView) -> String {
         .chain(parts)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-impl Shown for RolloutEventView {
-    fn text(&self, _now: Timestamp) -> String {
-        event_line(self)
-    }
-}
-
-fn event_line(event: &RolloutEventView) -> String {
-    format!("{}  {}", to_the_second(event.at), event.detail)
 }
 
 fn verdict(rollout: &RolloutView, wants_revert: bool) -> Result<(), Failure> {
