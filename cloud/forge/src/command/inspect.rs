@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use espalier_forge::inspect::{GraphReport, Inspection, Origin, PortReport};
 use espalier_forge::sandbox::Limits;
+use espalier_forge::sandbox::spawn::{Failure, WorkerError};
 use espalier_forge::stages::{Answer, Errand};
+use espalier_protocol::job::JobEvent;
 
 use super::workshop::{Confinement, on_this_thread, told_to_end};
 
@@ -41,10 +43,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let found = on_this_thread(worker.run(&Errand::Inspect { model }, &mut |_| {}, told_to_end()))?;
     match found {
         Ok(Answer::Inspection(found)) if args.json => {
-            println!("{}", serde_json::to_string_pretty(&found)?)
+            println!("{}", serde_json::to_string_pretty(&found)?);
         }
         Ok(Answer::Inspection(found)) => print!("{}", describe(&found)),
         Ok(_) => anyhow::bail!("the worker answered another question"),
+        Err(WorkerError::Failed(Failure { code, detail })) if args.json => {
+            println!("{}", serde_json::to_string(&JobEvent::Refused { code, detail })?);
+            return Ok(ExitCode::FAILURE);
+        }
         Err(error) => anyhow::bail!("refused: {error}"),
     }
     Ok(ExitCode::SUCCESS)
