@@ -34,8 +34,18 @@ enum Command {
     Train(command::train::Args),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Build(args) => command::build::run(&args),
         Command::Sandbox(args) => command::sandbox::run(&args),

@@ -48,7 +48,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(Answer::Inspection(found)) => print!("{}", describe(&found)),
         Ok(_) => anyhow::bail!("the worker answered another question"),
         Err(WorkerError::Failed(Failure { code, detail })) if args.json => {
-            println!("{}", serde_json::to_string(&JobEvent::Refused { code, detail })?);
+            println!(
+                "{}",
+                serde_json::to_string(&JobEvent::Refused { code, detail })?
+            );
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => anyhow::bail!("refused: {error}"),

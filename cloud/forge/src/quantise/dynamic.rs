@@ -4,10 +4,16 @@
 use crate::onnx::build::Setting;
 use crate::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
+use crate::recipe::WeightBits;
+
 use super::layers::{self, Layer};
 use super::{Plan, Precision, QuantiseError, emit, weights};
 
-pub(super) fn apply(mut graph: GraphProto, plan: &Plan) -> Result<GraphProto, QuantiseError> {
+pub(super) fn apply(
+    mut graph: GraphProto,
+    plan: &Plan,
+    bits: WeightBits,
+) -> Result<GraphProto, QuantiseError> {
     let chosen: Vec<Layer> = layers::layers(&graph)
         .into_iter()
         .filter(|layer| plan.of(layer) == Precision::Dynamic)
@@ -20,7 +26,7 @@ pub(super) fn apply(mut graph: GraphProto, plan: &Plan) -> Result<GraphProto, Qu
         else {
             continue;
         };
-        let (nodes, constants) = integer_product(layer, tensor)?;
+        let (nodes, constants) = integer_product(layer, tensor, bits)?;
         graph.initializer.extend(constants);
         graph.node.splice(layer.at..=layer.at, nodes);
     }
@@ -31,8 +37,9 @@ pub(super) fn apply(mut graph: GraphProto, plan: &Plan) -> Result<GraphProto, Qu
 fn integer_product(
     layer: &Layer,
     tensor: &TensorProto,
+    bits: WeightBits,
 ) -> Result<(Vec<NodeProto>, Vec<TensorProto>), QuantiseError> {
-    let quantised = weights::quantise(tensor, layer.channel_axis, &[])?;
+    let quantised = weights::quantise(tensor, layer.channel_axis, bits, &[])?;
     let (shape, values) = columns_last(&quantised, layer.channel_axis);
     let part = |suffix: &str| format!("{}/{suffix}", layer.name);
     let (weight, weight_scale, weight_zero) = (

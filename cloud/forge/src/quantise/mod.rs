@@ -22,7 +22,7 @@ mod stored;
 use std::collections::BTreeMap;
 
 use crate::onnx::{self, GraphProto, ModelProto, OnnxError};
-use crate::recipe::{Method, Signedness};
+use crate::recipe::{IntegerFormat, Method};
 
 use layers::{Kind, Layer};
 use ranges::Ranges;
@@ -163,15 +163,15 @@ pub fn apply(
     model: &ModelProto,
     plan: &Plan,
     ranges: &Ranges,
-    signedness: Signedness,
+    format: IntegerFormat,
 ) -> Result<ModelProto, QuantiseError> {
     let opset = crate::inspect::opset(model);
     if plan.count(Precision::Static) > 0 && opset < LEAST_OPSET {
         return Err(QuantiseError::Opset(opset));
     }
     rewrite(model, |graph| {
-        let graph = qdq::apply(graph, plan, ranges, signedness)?;
-        let graph = dynamic::apply(graph, plan)?;
+        let graph = qdq::apply(graph, plan, ranges, format)?;
+        let graph = dynamic::apply(graph, plan, format.weights)?;
         stored::apply(graph, plan)
     })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::onnx::build::Setting;
 use crate::onnx::{GraphProto, NodeProto, TensorProto};
-use crate::recipe::Signedness;
+use crate::recipe::IntegerFormat;
 
 use super::layers::{self, Layer};
 use super::ranges::Ranges;
@@ -91,13 +91,13 @@ pub(super) fn apply(
     graph: GraphProto,
     plan: &Plan,
     ranges: &Ranges,
-    signedness: Signedness,
+    format: IntegerFormat,
 ) -> Result<GraphProto, QuantiseError> {
     let choice = Choice::new(&graph, plan);
     if choice.layers.is_empty() {
         return Ok(graph);
     }
-    let mut writer = Writer::new(&graph, ranges, signedness);
+    let mut writer = Writer::new(&graph, ranges, format);
     for value in choice.values() {
         writer.declare(value)?;
     }
@@ -124,19 +124,19 @@ pub(super) fn apply(
 struct Writer<'g> {
     wiring: Wiring<'g>,
     ranges: &'g Ranges,
-    signedness: Signedness,
+    format: IntegerFormat,
     scales: HashMap<&'g str, emit::ScaleNames>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
 }
 
 impl<'g> Writer<'g> {
-    fn new(graph: &'g GraphProto, ranges: &'g Ranges, signedness: Signedness) -> Self {
+    fn new(graph: &'g GraphProto, ranges: &'g Ranges, format: IntegerFormat) -> Self {
         let nodes = Vec::with_capacity(graph.node.len() * 3);
         Self {
             wiring: Wiring::of(graph),
             ranges,
-            signedness,
+            format,
             scales: HashMap::new(),
             nodes,
             constants: Vec::new(),
@@ -148,7 +148,7 @@ impl<'g> Writer<'g> {
             .ranges
             .get(value)
             .ok_or_else(|| QuantiseError::NoRange(value.to_owned()))?;
-        let (names, constants) = emit::activation_scale(value, *range, self.signedness);
+        let (names, constants) = emit::activation_scale(value, *range, self.format.activations);
         self.constants.extend(constants);
         self.scales.insert(value, names);
         Ok(())
@@ -200,7 +200,7 @@ impl<'g> Writer<'g> {
         let input_scale = self
             .ranges
             .get(&layer.input)
-            .map_or(1.0, |range| range.scale(self.signedness).0);
+            .map_or(1.0, |range| range.scale(self.format.activations).0);
         let bias = self.bias(layer)?;
         let floor: Vec<f32> = bias
             .iter()
@@ -209,7 +209,7 @@ impl<'g> Writer<'g> {
         let Some(tensor) = self.wiring.constant(&layer.weight) else {
             return Ok(());
         };
-        let quantised = weights::quantise(tensor, layer.channel_axis, &floor)?;
+        let quantised = weights::quantise(tensor, layer.channel_axis, self.format.weights, &floor)?;
         // Named after the node, not the tensor: two layers may share weights and differ in the floor.
         let name = format!("{}/weight", layer.name);
         let (dequantise, constants) =

@@ -6,6 +6,8 @@
 use crate::onnx::build::Setting;
 use crate::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
+use crate::recipe::WeightBits;
+
 use super::layers::{self, Layer};
 use super::{Plan, Precision, QuantiseError, emit, weights};
 
@@ -45,7 +47,7 @@ fn stored_weights(
     layer: &Layer,
     tensor: &TensorProto,
 ) -> Result<([NodeProto; 2], [TensorProto; 2]), QuantiseError> {
-    let quantised = weights::quantise(tensor, layer.channel_axis, &[])?;
+    let quantised = weights::quantise(tensor, layer.channel_axis, WeightBits::Eight, &[])?;
     let name = format!("{}/weight", layer.name);
     let (int8, scale) = (format!("{name}/int8"), format!("{name}/scale"));
     let (float, output) = (format!("{name}/float"), format!("{name}/dequantised"));

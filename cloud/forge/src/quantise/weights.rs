@@ -1,25 +1,27 @@
 //! Weights in 8 bits: symmetric, one scale for each output channel.
 
 use crate::onnx::{OnnxError, TensorProto};
+use crate::recipe::WeightBits;
 
 /// Quantised weights with their scales, in the weights' own layout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Int8Weights {
     /// The shape.
     pub shape: Vec<usize>,
-    /// The values, -127 … 127: -128 is left out so that the range is symmetric.
+    /// The values; the range is symmetric, so -128 never occurs.
     pub values: Vec<i8>,
     /// One scale for each channel: value × scale is the weight.
     pub scales: Vec<f32>,
 }
 
-/// Quantises a weight tensor along `axis`. `floor` gives a smallest scale by channel, or is empty.
+/// Quantises a weight tensor along `axis` to so many bits. `floor` gives a smallest scale by channel, or is empty.
 ///
 /// # Errors
 /// When the tensor is not floating point, or a weight is not a finite number.
 pub fn quantise(
     tensor: &TensorProto,
     axis: usize,
+    bits: WeightBits,
     floor: &[f32],
 ) -> Result<Int8Weights, OnnxError> {
     let shape = tensor.shape()?;
@@ -39,12 +41,12 @@ pub fn quantise(
     let scales: Vec<f32> = largest
         .iter()
         .enumerate()
-        .map(|(at, most)| scale(*most, floor.get(at)))
+        .map(|(at, most)| scale(*most / bits.largest(), floor.get(at)))
         .collect();
     let values = weights
         .iter()
         .enumerate()
-        .map(|(at, weight)| round(weight / scales[channels.of(at)]))
+        .map(|(at, weight)| round(weight / scales[channels.of(at)], bits))
         .collect();
     Ok(Int8Weights {
         shape,
@@ -54,8 +56,8 @@ pub fn quantise(
 }
 
 /// A channel of zeros may have any scale; 1 is as good as another.
-fn scale(largest: f32, floor: Option<&f32>) -> f32 {
-    let scale = (largest / 127.0).max(floor.copied().unwrap_or(0.0));
+fn scale(exact: f32, floor: Option<&f32>) -> f32 {
+    let scale = exact.max(floor.copied().unwrap_or(0.0));
     if scale > f32::MIN_POSITIVE {
         scale
     } else {
@@ -67,8 +69,10 @@ fn scale(largest: f32, floor: Option<&f32>) -> f32 {
     clippy::cast_possible_truncation,
     reason = "clamped to the range of i8 before"
 )]
-fn round(value: f32) -> i8 {
-    value.round_ties_even().clamp(-127.0, 127.0) as i8
+fn round(value: f32, bits: WeightBits) -> i8 {
+    value
+        .round_ties_even()
+        .clamp(-bits.largest(), bits.largest()) as i8
 }
 
 /// Which channel an element belongs to.

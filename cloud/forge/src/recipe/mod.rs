@@ -74,6 +74,61 @@ pub struct DeviceClass {
     /// Whether quantised activations have a sign. By default what the architecture computes fastest.
     #[serde(default)]
     pub activations: Option<Signedness>,
+    /// Bits of the weights that integer kernels multiply. By default what every processor of the architecture
+    /// multiplies exactly.
+    #[serde(default)]
+    pub weight_bits: Option<WeightBits>,
+}
+
+/// How 8-bit kernels of a device class want their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntegerFormat {
+    /// Whether activations have a sign.
+    pub activations: Signedness,
+    /// Bits of the weights.
+    pub weights: WeightBits,
+}
+
+/// Bits of quantised weights, sign included; they are stored in 8 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum WeightBits {
+    /// -63 … 63. x86 processors without VNNI add two products in 16 bits, which overflows with larger weights: the
+    /// same build would then give other masks there than where it was made.
+    Seven,
+    /// -127 … 127.
+    Eight,
+}
+
+impl WeightBits {
+    /// The largest quantised weight; the range is symmetric.
+    #[must_use]
+    pub fn largest(self) -> f32 {
+        match self {
+            Self::Seven => 63.0,
+            Self::Eight => 127.0,
+        }
+    }
+}
+
+impl TryFrom<u8> for WeightBits {
+    type Error = String;
+    fn try_from(bits: u8) -> Result<Self, String> {
+        match bits {
+            7 => Ok(Self::Seven),
+            8 => Ok(Self::Eight),
+            other => Err(format!("weights of {other} bits: 7 or 8 are possible")),
+        }
+    }
+}
+
+impl From<WeightBits> for u8 {
+    fn from(bits: WeightBits) -> u8 {
+        match bits {
+            WeightBits::Seven => 7,
+            WeightBits::Eight => 8,
+        }
+    }
 }
 
 /// A processor architecture.
@@ -112,13 +167,17 @@ impl DeviceClass {
         }
     }
 
-    /// The signedness of activations on this class.
+    /// How integer kernels of this class want their numbers.
     #[must_use]
-    pub fn signedness(&self) -> Signedness {
-        self.activations.unwrap_or(match self.arch {
-            Arch::X86_64 => Signedness::Unsigned,
-            Arch::Aarch64 => Signedness::Signed,
-        })
+    pub fn integers(&self) -> IntegerFormat {
+        let (activations, weights) = match self.arch {
+            Arch::X86_64 => (Signedness::Unsigned, WeightBits::Seven),
+            Arch::Aarch64 => (Signedness::Signed, WeightBits::Eight),
+        };
+        IntegerFormat {
+            activations: self.activations.unwrap_or(activations),
+            weights: self.weight_bits.unwrap_or(weights),
+        }
     }
 }
 

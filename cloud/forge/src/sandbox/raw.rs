@@ -52,12 +52,12 @@ pub(super) fn inherit_only_standard_streams(command: &mut Command) -> &mut Comma
     }
 }
 
-/// Tries to trace another process: one of the doors that must be shut.
+/// Tries to trace another process, without stopping it: one of the doors that must be shut.
 pub(super) fn trace(process: rustix::process::Pid) -> std::io::Result<()> {
-    // SAFETY: PTRACE_ATTACH takes no pointer; both pointer arguments are null and ignored.
+    // SAFETY: PTRACE_SEIZE takes no pointer; both pointer arguments are null, as it demands.
     let attached = unsafe {
         libc::ptrace(
-            libc::PTRACE_ATTACH,
+            libc::PTRACE_SEIZE,
             process.as_raw_nonzero().get(),
             std::ptr::null_mut::<libc::c_void>(),
             std::ptr::null_mut::<libc::c_void>(),

@@ -234,7 +234,7 @@ pub(super) fn build_graph(
             &part.model,
             plan,
             &part.ranges,
-            task.recipe.device.signedness(),
+            task.recipe.device.integers(),
         ),
     };
     built.map_err(failed(file))
