@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask bench`: build everything, then become `espalier-demo`.
+//! `cargo xtask demo` and `cargo xtask bench`: build everything, then become `espalier-demo` or `espalier-bench`.
 
 use crate::args::Args;
 use crate::failure::{Failure, Result};
@@ -28,26 +28,23 @@ Names:
   update   a release on its way to devices: bytes, seconds, verification, requests while switching";
 
 pub fn command(args: Args) -> Result<()> {
-    start(args, None)
+    start(args, "espalier-demo")
 }
 
 pub fn bench(args: Args) -> Result<()> {
-    start(args, Some("bench"))
+    start(args, "espalier-bench")
 }
 
-fn start(mut args: Args, subcommand: Option<&str>) -> Result<()> {
+fn start(mut args: Args, program: &str) -> Result<()> {
     let setup = Setup::ensure(setup::choice(&mut args)?)?;
     build()?;
-    let mut demo = process::command(workspace::program("espalier-demo"));
-    setup
-        .apply(&mut demo)
-        .args(subcommand)
-        .args(args.into_rest());
+    let mut program = process::command(workspace::program(program));
+    setup.apply(&mut program).args(args.into_rest());
     // Files that a person names are meant from where the person stands.
     if let Ok(here) = std::env::current_dir() {
-        demo.current_dir(here);
+        program.current_dir(here);
     }
-    Err(process::become_program(&mut demo))
+    Err(process::become_program(&mut program))
 }
 
 /// The whole workspace at once: each selection of packages would have its own set of features, and

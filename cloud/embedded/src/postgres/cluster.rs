@@ -323,6 +323,13 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Empty, unless the server was killed; the next start makes it or uses it.
+        let _ = fs::remove_dir(&self.socket);
+    }
+}
+
 fn make_folder(path: &Path, mode: u32) -> Result<(), PostgresError> {
     fs::DirBuilder::new()
         .recursive(true)
