@@ -46,6 +46,14 @@ pub struct Flags {
         value_name = "IP:PORT"
     )]
     pub listen: Option<SocketAddr>,
+    /// A Unix socket beside it, for owner and group
+    #[arg(
+        long,
+        global = true,
+        env = "ESPALIER_AGENT_SOCKET",
+        value_name = "PATH"
+    )]
+    pub socket: Option<PathBuf>,
     /// Where a gateway's devices find it [default: 0.0.0.0:7480]
     #[arg(
         long,
@@ -85,6 +93,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Serving {
     listen: Option<SocketAddr>,
+    socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +119,8 @@ pub struct Config {
     pub development_trust: bool,
     /// The local door.
     pub serving: SocketAddr,
+    /// The Unix socket beside it.
+    pub socket: Option<PathBuf>,
     /// The LAN door; opened by gateways only.
     pub relay: SocketAddr,
     /// Bytes of the relay's cache.
@@ -165,6 +176,7 @@ impl Config {
                 .unwrap_or_else(|| DEFAULT_STATE.into()),
             development_trust: flags.development_trust || file.development_trust,
             serving,
+            socket: flags.socket.clone().or(file.serving.socket),
             relay: flags
                 .relay_listen
                 .or(file.relay.listen)

@@ -18,6 +18,8 @@ pub struct Doors {
     pub pid: u32,
     /// Where applications on this machine ask.
     pub serving: SocketAddr,
+    /// The Unix socket beside it, where one is configured.
+    pub socket: Option<PathBuf>,
     /// Where the devices behind a gateway ask; none for a device.
     pub relay: Option<SocketAddr>,
 }

@@ -35,10 +35,22 @@ fn disk_free_bytes(folder: &Path) -> u64 {
     facts.map_or(0, |disk| disk.f_bavail * disk.f_frsize)
 }
 
-/// The version in the library's own file name, where it has one (`libonnxruntime.so.1.30.0`).
+/// The version in the library's own file name (`libonnxruntime.so.1.30.0`), or in its folder's (`onnxruntime-1.30.0`).
 fn onnxruntime_version() -> Option<String> {
     let library = engine::find_library().ok()?.canonicalize().ok()?;
-    let name = library.file_name()?.to_str()?;
-    name.split_once(".so.")
-        .map(|(_, version)| version.to_owned())
+    let name = |path: &Path| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .map(ToOwned::to_owned)
+    };
+    let own = name(&library)?
+        .split_once(".so.")
+        .map(|(_, version)| version.to_owned());
+    own.or_else(|| {
+        Some(
+            name(library.parent()?)?
+                .strip_prefix("onnxruntime-")?
+                .to_owned(),
+        )
+    })
 }

@@ -13,6 +13,7 @@ mod overlay;
 mod place;
 mod probe;
 mod relay;
+mod socket;
 mod telemetry;
 
 use std::{future::Future, process::ExitCode};

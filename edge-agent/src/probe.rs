@@ -14,8 +14,9 @@ use espalier_protocol::{
     report::{Failure, FailureKind, Installed},
 };
 use espalier_runtime::{
-    ModelFolder,
+    GraphError, ModelFolder,
     golden::{GoldenError, GoldenReport},
+    segmentation::LoadError,
 };
 use espalier_serving::{Candidate, ModelHost, Origin};
 use espalier_slots::{Probe, TrialOutcome, VerifiedBundle};
@@ -107,23 +108,38 @@ impl Probe for HostProbe {
 }
 
 fn load(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
-    let folder = ModelFolder::open(folder)
-        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))?;
+    let folder = open(folder)?;
     host.load(&folder)
         .map_err(|error| failure(kind(&error), words(&error)))
 }
 
 fn reload(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
-    let folder = ModelFolder::open(folder)
-        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))?;
+    let folder = open(folder)?;
     host.reload(&folder)
-        .map_err(|error| failure(FailureKind::LoadFailed, words(&error)))
+        .map_err(|error| failure(load_kind(&error), words(&error)))
+}
+
+fn open(folder: &Path) -> Result<ModelFolder, Failure> {
+    ModelFolder::open(folder).map_err(|error| failure(FailureKind::LoadFailed, words(&error)))
 }
 
 fn kind(error: &GoldenError) -> FailureKind {
     match error {
-        GoldenError::Load(_) | GoldenError::Folder(_) => FailureKind::LoadFailed,
+        GoldenError::Load(error) => load_kind(error),
+        GoldenError::Folder(_) => FailureKind::LoadFailed,
         _ => FailureKind::GoldenMismatch,
+    }
+}
+
+/// Not the bundle's fault, and no other bundle would fare better: the machine lacks ONNX Runtime, or the agent the task.
+fn load_kind(error: &LoadError) -> FailureKind {
+    match error {
+        LoadError::OtherTask(_)
+        | LoadError::Graph {
+            source: GraphError::Engine(_),
+            ..
+        } => FailureKind::Unsupported,
+        LoadError::Graph { .. } | LoadError::NotFloat { .. } => FailureKind::LoadFailed,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
     sync::Arc,
 };
 
@@ -28,7 +29,7 @@ use crate::{
     now, place,
     probe::HostProbe,
     relay::{self, BlobCache, Relay},
-    telemetry,
+    socket, telemetry,
 };
 
 /// Run the agent: keep models fresh and serve them, until SIGTERM or Ctrl-C.
@@ -39,49 +40,79 @@ impl Run {
     /// Runs until it is told to end, then lets requests in flight finish.
     ///
     /// # Errors
-    /// When the device is not enrolled, its keys are not to be trusted, or a door cannot be opened.
+    /// When the device is not enrolled, its keys are not to be trusted, a door cannot be opened, or the engine fails.
     pub async fn run(self, config: &Config) -> Result<()> {
         telemetry::start(config.log_format);
         let _lock = StateLock::take(&config.state)?;
         let identity = identity(config)?;
         tracing::info!(device = %identity.device(), trust = %identity.facts().trust, "the agent starts");
+        if let Err(error) = espalier_runtime::engine::find_library() {
+            tracing::error!(%error, "no model can be tried or served here; the conversation goes on without");
+        }
         let host = Arc::new(ModelHost::new(host_options(config)));
         let (engine, handle) = engine(config, &identity, &host)?;
-        let limits = Limits::default();
-        let service = Arc::new(Service::new(host, place::of(identity.facts()), limits));
-
-        let serving = bind(config.serving, "the serving door")?;
-        let mut doors = Doors {
-            pid: std::process::id(),
-            serving: serving.local_addr()?,
-            relay: None,
-        };
-        let mut servers = vec![serving_door(&service, handle.status.clone(), serving)?];
-        if let Some((relay, address)) = relay_door(config, &identity, handle)? {
-            doors.relay = Some(address);
-            servers.push(relay);
-        }
-        let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
-        servers
-            .into_iter()
-            .for_each(|server| drop(tokio::spawn(server)));
+        let service = Arc::new(Service::new(
+            host,
+            place::of(identity.facts()),
+            Limits::default(),
+        ));
+        let (doors, servers) = open_doors(config, &identity, &service, handle)?;
 
         let cancel = CancellationToken::new();
-        let engine = tokio::spawn(engine.run(cancel.clone()));
+        let mut engine = tokio::spawn(engine.run(cancel.clone()));
         doors.write(&config.state)?;
         tracing::info!(serving = %doors.serving, relay = ?doors.relay, "the doors are open");
-        asked_to_stop().await?;
+        let ended = tokio::select! {
+            told = asked_to_stop() => told.map(|()| None)?,
+            ended = &mut engine => Some(ended),
+        };
         tracing::info!("the agent stops; requests in flight are answered first");
         service.drain();
         cancel.cancel();
-        for handle in handles {
-            handle.stop(true).await;
+        for server in servers {
+            server.stop(true).await;
         }
-        engine
-            .await
+        let ended = match ended {
+            Some(ended) => ended,
+            None => engine.await,
+        };
+        ended
             .context("the engine panicked")?
             .context("the engine failed")
     }
+}
+
+/// Opens the local door and, on a gateway, the LAN door; both serve at once.
+fn open_doors(
+    config: &Config,
+    identity: &Identity,
+    service: &Arc<Service>,
+    handle: Handle,
+) -> Result<(Doors, Vec<ServerHandle>)> {
+    let serving = bind(config.serving, "the serving door")?;
+    let mut doors = Doors {
+        pid: std::process::id(),
+        serving: serving.local_addr()?,
+        socket: config.socket.clone(),
+        relay: None,
+    };
+    let socket = config.socket.as_deref().map(socket::bind).transpose()?;
+    let mut servers = vec![serving_door(
+        service,
+        handle.status.clone(),
+        serving,
+        socket,
+    )?];
+    if let Some((relay, address)) = relay_door(config, identity, handle)? {
+        doors.relay = Some(address);
+        servers.push(relay);
+    }
+    let handles = servers.iter().map(Server::handle).collect();
+    // They end by their handles; what a server says then is that it was stopped.
+    servers
+        .into_iter()
+        .for_each(|server| drop(tokio::spawn(server)));
+    Ok((doors, handles))
 }
 
 fn identity(config: &Config) -> Result<Identity> {
@@ -138,16 +169,25 @@ fn engine(config: &Config, identity: &Identity, host: &Arc<ModelHost>) -> Result
 fn serving_door(
     service: &Arc<Service>,
     status: watch::Receiver<Status>,
-    socket: TcpListener,
+    address: TcpListener,
+    socket: Option<UnixListener>,
 ) -> Result<Server> {
     let service = Arc::clone(service);
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(status.clone()))
             .route("/agent/v1/status", web::get().to(show_status))
             .configure(http::configure(Arc::clone(&service)))
-    });
-    Ok(server.workers(1).disable_signals().listen(socket)?.run())
+    })
+    .workers(1)
+    .client_request_timeout(http::HEAD_LIMIT)
+    .shutdown_timeout(http::SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(address)?;
+    if let Some(socket) = socket {
+        server = server.listen_uds(socket)?;
+    }
+    Ok(server.run())
 }
 
 async fn show_status(status: web::Data<watch::Receiver<Status>>) -> HttpResponse {

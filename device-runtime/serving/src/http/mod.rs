@@ -6,8 +6,6 @@ mod segment;
 
 use std::io;
 use std::net::TcpListener;
-#[cfg(unix)]
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +16,9 @@ use crate::problem::{Code, Problem};
 use crate::service::Service;
 
 /// How long a request that is being answered may go on after the server was told to stop.
-const SHUTDOWN_SECONDS: u64 = 30;
+pub const SHUTDOWN_SECONDS: u64 = 30;
 /// A client that sends no whole request head in this time is cut off.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// The header with which a request insists on one bundle.
 pub const BUNDLE_HEADER: &str = "espalier-bundle";
@@ -49,26 +47,6 @@ pub fn on_tcp(service: Arc<Service>, listener: TcpListener, threads: usize) -> i
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals()
         .listen(listener)?
-        .run())
-}
-
-/// Serves on a Unix socket that is already bound: for applications on the same device.
-///
-/// # Errors
-/// When the socket cannot be used.
-#[cfg(unix)]
-pub fn on_unix(
-    service: Arc<Service>,
-    listener: UnixListener,
-    threads: usize,
-) -> io::Result<Server> {
-    let server = HttpServer::new(move || App::new().configure(configure(Arc::clone(&service))));
-    Ok(server
-        .workers(threads)
-        .client_request_timeout(HEAD_LIMIT)
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .disable_signals()
-        .listen_uds(listener)?
         .run())
 }
 
