@@ -1,0 +1,59 @@
+import { useComputedColorScheme } from "@mantine/core";
+import { useEffect, useMemo, useRef } from "react";
+import uPlot from "uplot";
+
+import type { FleetEvent } from "../../api/client";
+import { history } from "./history";
+
+const HEIGHT = 160;
+
+/** Devices that serve the release, and that failed, over time. */
+export function ProgressChart({ events, total }: { events: FleetEvent[]; total: number }) {
+  const frame = useRef<HTMLDivElement>(null);
+  const scheme = useComputedColorScheme("light");
+  const line = useMemo(() => history(events), [events]);
+  useEffect(() => {
+    if (!frame.current || line.times.length < 2) return;
+    const data: uPlot.AlignedData = [line.times, line.active, line.failed];
+    const plot = new uPlot(options(frame.current, total), data, frame.current);
+    const watch = new ResizeObserver(([entry]) => {
+      if (entry) plot.setSize({ width: entry.contentRect.width, height: HEIGHT });
+    });
+    watch.observe(frame.current);
+    return () => {
+      watch.disconnect();
+      plot.destroy();
+    };
+  }, [line, total, scheme]);
+  const active = line.active.at(-1) ?? 0;
+  const failed = line.failed.at(-1) ?? 0;
+  const said = `${active} of ${total} devices serve the release, ${failed} failed`;
+  return <div ref={frame} role="img" aria-label={said} style={{ marginBottom: 12 }} />;
+}
+
+function options(frame: HTMLElement, total: number): uPlot.Options {
+  const color = (name: string) => getComputedStyle(frame).getPropertyValue(name).trim();
+  const axis = { stroke: color("--mantine-color-dimmed"), grid: { stroke: color("--mantine-color-default-border"), width: 1 } };
+  const stepped = uPlot.paths.stepped?.({ align: 1 });
+  const series = (label: string, stroke: string, fill?: string): uPlot.Series => ({
+    label,
+    stroke,
+    width: 2,
+    points: { show: false },
+    ...(stepped && { paths: stepped }),
+    ...(fill && { fill }),
+  });
+  return {
+    width: frame.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { show: false },
+    scales: { y: { range: [0, Math.max(total, 1)] } },
+    axes: [axis, { ...axis, size: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+    series: [
+      {},
+      series("active", color("--mantine-color-leaf-filled"), color("--mantine-color-leaf-light")),
+      series("failed", color("--mantine-color-red-filled")),
+    ],
+  };
+}

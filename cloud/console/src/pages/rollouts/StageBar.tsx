@@ -1,0 +1,43 @@
+import { Group, Text } from "@mantine/core";
+
+import type { PhaseCounts } from "../../api/client";
+import { segments } from "./rollout";
+
+type Props = { name: string; counts: PhaseCounts; width?: number; legend?: boolean };
+
+/** Devices by phase as one bar; the numbers are also there as text. */
+export function StageBar({ name, counts, width, legend = false }: Props) {
+  const parts = segments(counts);
+  const said = parts.map((part) => `${part.count} ${part.name}`).join(", ") || "no devices";
+  return (
+    <div style={{ width: width ?? "100%" }}>
+      <div className="stage-bar" role="img" aria-label={`${name}: ${said}`}>
+        {parts.map((part) => (
+          <span
+            key={part.name}
+            style={{
+              width: `${(100 * part.count) / Math.max(counts.total, 1)}%`,
+              background: `var(--mantine-color-${part.color}-filled)`,
+              opacity: part.color === "gray" ? 0.35 : 1,
+            }}
+          />
+        ))}
+      </div>
+      {legend && (
+        <Group gap="md" mt={6}>
+          {parts.map((part) => (
+            <Group key={part.name} gap={6}>
+              <span
+                aria-hidden="true"
+                style={{ width: 9, height: 9, borderRadius: 3, background: `var(--mantine-color-${part.color}-filled)` }}
+              />
+              <Text size="xs" c="dimmed">
+                {part.count} {part.name}
+              </Text>
+            </Group>
+          ))}
+        </Group>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,45 @@
+/** Views as the API gives them, for tests. */
+import type { Device, FleetEvent, Rollout } from "../src/api/client";
+
+export function device(changes: Partial<Device> = {}): Device {
+  return {
+    tenant: "main",
+    name: "camera-07",
+    role: "device",
+    class: "edge-x86",
+    labels: { site: "north" },
+    enrolled_at: "2026-03-01T10:00:00Z",
+    last_seen: "2026-03-01T11:59:48Z",
+    certificate: { serial: "01", key_id: "aa", not_after: "2027-03-01T10:00:00Z", revoked: false },
+    models: [],
+    refused: [],
+    ...changes,
+  };
+}
+
+const COUNTS = { total: 4, pending: 1, underway: 1, active: 1, failed: 1, returning: 0, phases: {} };
+
+export function rollout(changes: Partial<Rollout> = {}): Rollout {
+  return {
+    id: "01900000-0000-7000-8000-000000000001",
+    release: "01900000-0000-7000-8000-000000000002",
+    release_digest: "ab".repeat(32),
+    model: "link",
+    selector: "all",
+    created_at: "2026-03-01T10:00:00Z",
+    state: "running",
+    stage: 0,
+    since: "2026-03-01T10:00:00Z",
+    stages: [],
+    counts: COUNTS,
+    left_out: [],
+    actions: [],
+    ...changes,
+  } as Rollout;
+}
+
+/** An event `id` seconds after ten. */
+export function event(id: number, kind: string, payload: object = {}): FleetEvent {
+  const at = new Date(Date.UTC(2026, 2, 1, 10, 0, id)).toISOString();
+  return { id, at, kind, subject: `subject-${id}`, payload: payload as FleetEvent["payload"] };
+}

@@ -1,0 +1,43 @@
+import { describe, expect, test } from "vitest";
+
+import { readAnswer } from "../src/pages/segment/answer";
+import { asks, clicked, dragged } from "../src/pages/segment/prompt";
+
+describe("prompts", () => {
+  test("a new object forgets what was asked before", () => {
+    const before = dragged([10, 10], [20, 20]);
+    expect(clicked(before, "new", 3, 4)).toEqual({ points: [{ x: 3, y: 4, label: "foreground" }] });
+    expect(clicked(before, "remove", 3, 4)).toEqual({ ...before, points: [{ x: 3, y: 4, label: "background" }] });
+  });
+
+  test("a box dragged from any corner is the same box", () => {
+    expect(dragged([20, 5], [10, 15])).toEqual({ points: [], box: [10, 5, 20, 15] });
+  });
+
+  test("only saying what is not meant asks nothing", () => {
+    expect(asks(clicked({ points: [] }, "remove", 1, 1))).toBe(false);
+    expect(asks(clicked({ points: [] }, "add", 1, 1))).toBe(true);
+  });
+});
+
+describe("the host's answer", () => {
+  const good = {
+    masks: [{ rle: { size: [3, 4], counts: "32101OO" }, score: 0.9, area: 5, bbox: [1, 0, 3, 2] }],
+    computed_on: { tier: "cloud", name: "host-1" },
+    latency_ms: { decode: 1, encode: 2, prompt: 3, total: 6 },
+    embedding_cached: true,
+  };
+
+  test("is read as it is", () => {
+    const answer = readAnswer(good);
+    expect(answer.computedOn).toEqual({ tier: "cloud", name: "host-1" });
+    expect(answer.masks[0]?.area).toBe(5);
+    expect(answer.embeddingCached).toBe(true);
+  });
+
+  test("that lacks something names what", () => {
+    expect(() => readAnswer({ ...good, latency_ms: { decode: 1 } })).toThrow(/`encode`/);
+    expect(() => readAnswer({ ...good, masks: "none" })).toThrow(/`masks`/);
+    expect(() => readAnswer(null)).toThrow(/`answer`/);
+  });
+});
