@@ -108,11 +108,32 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            text.parse().map_err(de::Error::custom)
+            deserializer.deserialize_str(EitherForm)
         } else {
-            let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
-            Ok(Self(bytes.into_array()))
+            deserializer.deserialize_bytes(EitherForm)
         }
+    }
+}
+
+/// Takes both forms in both kinds of format: inside an internally tagged enum serde buffers a value,
+/// and then calls any format human-readable.
+struct EitherForm;
+
+impl de::Visitor<'_> for EitherForm {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a SHA-256 digest: 64 hexadecimal digits, or 32 bytes")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
+        let digest = bytes.try_into();
+        digest
+            .map(Digest)
+            .map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }

@@ -42,6 +42,8 @@ pub struct DeviceView {
     pub inventory: Option<serde_json::Value>,
     /// What it runs, model by model, with what is wanted of it.
     pub models: Vec<DeviceModelView>,
+    /// What it refused lately, newest first; the last 20 are kept.
+    pub refused: Vec<RefusedView>,
 }
 
 /// What part a device plays.
@@ -129,6 +131,19 @@ pub struct SlotView {
     /// Digest of the bundle's manifest.
     #[schema(value_type = String)]
     pub bundle: Digest,
+}
+
+/// Something that a device refused before it could touch anything, as it signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedView {
+    /// What it looked like: the protocol's word for the attack.
+    #[schema(example = "wrong-key")]
+    pub attack: String,
+    /// The device's own words, for people.
+    pub detail: String,
+    /// When the report of it came in, by the cloud's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// Replaces the labels of a device.

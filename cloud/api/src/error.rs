@@ -86,16 +86,12 @@ error_codes! {
     ImportFailed => "import_failed", Request, 422, "The import failed";
     /// No token, or one that is not known.
     Unauthenticated => "unauthenticated", Access, 401, "A valid token is needed";
-    /// The caller is known, but may not do this.
-    Forbidden => "forbidden", Access, 403, "This is not allowed";
     /// The claim is unknown, used up, expired or made for another device.
     ClaimRefused => "claim_refused", Access, 403, "The claim was refused";
     /// The device's certificate is unknown or was revoked.
     CertificateRefused => "certificate_refused", Access, 403, "The certificate was refused";
     /// There is no such thing, or none that the caller may see.
     NotFound => "not_found", Request, 404, "There is no such thing";
-    /// The thing exists, but not with this method.
-    MethodNotAllowed => "method_not_allowed", Request, 405, "This method is not allowed here";
     /// A thing with this name exists and is different.
     AlreadyExists => "already_exists", State, 409, "Something else has this name";
     /// The thing's state does not allow this action; the view's allowed actions say which it does.

@@ -3,7 +3,7 @@
 use espalier_protocol::desired::ReleaseRef;
 use espalier_protocol::enrol::Role;
 use espalier_protocol::inventory::Inventory;
-use espalier_protocol::report::{Installed, ModelState};
+use espalier_protocol::report::{Installed, ModelState, Refusal};
 use espalier_protocol::trust::PublicKey;
 use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName, ModelName};
 use jiff::{SignedDuration, Timestamp};
@@ -81,6 +81,15 @@ impl LastReport {
             .find(|state| &state.model == model)
             .and_then(|state| state.active)
     }
+}
+
+/// Something that a device refused before it could touch anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// When the report of it came in, by the cloud's clock.
+    pub at: Timestamp,
+    /// What was refused, as the device signed it.
+    pub refusal: Refusal,
 }
 
 /// Whether a device is heard of.

@@ -68,7 +68,7 @@ fn lines() -> Box<dyn Layer<Registry> + Send + Sync> {
     if std::io::stderr().is_terminal() {
         lines.boxed()
     } else {
-        lines.json().boxed()
+        lines.json().with_span_list(false).boxed()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Builds and their states.
 
+use std::borrow::Cow;
+
 use espalier_domain::build::{Build, BuildFailure, BuildState, BundleFacts, Product, Progress};
 use espalier_protocol::id::{BuildId, JobId, ModelVersionId};
 use espalier_protocol::job::{Evaluation, GateVerdict};
@@ -9,7 +11,7 @@ use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::moment::Moment;
-use crate::row::{Row, signed, to_json};
+use crate::row::{Row, signed, storable, to_json};
 use crate::{Signal, Store, StoreError, Written};
 
 /// Builds.
@@ -165,15 +167,15 @@ pub(crate) async fn save(
         tenant.as_str(),
         id.0,
         columns.state,
-        columns.stage,
+        columns.stage.as_deref(),
         columns.done,
         columns.total,
         columns.bundle.as_ref().map(|digest| &digest.as_bytes()[..]),
         columns.manifest_bytes,
         columns.files_bytes,
         columns.evaluation,
-        columns.refusal_code,
-        columns.refusal_detail,
+        columns.refusal_code.as_deref(),
+        columns.refusal_detail.as_deref(),
     )
     .execute(executor)
     .await?;
@@ -183,15 +185,15 @@ pub(crate) async fn save(
 #[derive(Default)]
 struct StateColumns<'a> {
     state: &'static str,
-    stage: Option<&'a str>,
+    stage: Option<Cow<'a, str>>,
     done: Option<i64>,
     total: Option<i64>,
     bundle: Option<Digest>,
     manifest_bytes: Option<i64>,
     files_bytes: Option<i64>,
     evaluation: Option<serde_json::Value>,
-    refusal_code: Option<&'a str>,
-    refusal_detail: Option<&'a str>,
+    refusal_code: Option<Cow<'a, str>>,
+    refusal_detail: Option<Cow<'a, str>>,
 }
 
 impl<'a> StateColumns<'a> {
@@ -207,7 +209,7 @@ impl<'a> StateColumns<'a> {
             },
             BuildState::Running(progress) => Self {
                 state: "running",
-                stage: Some(&progress.stage),
+                stage: Some(storable(&progress.stage)),
                 done: Some(signed(progress.done)),
                 total: Some(signed(progress.total)),
                 ..Self::default()
@@ -218,8 +220,8 @@ impl<'a> StateColumns<'a> {
             }
             BuildState::Failed(BuildFailure::Refused { code, detail }) => Self {
                 state: "refused",
-                refusal_code: Some(code),
-                refusal_detail: Some(detail),
+                refusal_code: Some(storable(code)),
+                refusal_detail: Some(storable(detail)),
                 ..Self::default()
             },
         })

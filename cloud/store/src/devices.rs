@@ -1,6 +1,7 @@
-//! Devices, their certificates, and how they come in.
+//! Devices, their certificates, how they come in, and what they refused.
 
 mod enrol;
+pub(crate) mod refusals;
 mod row;
 
 use espalier_domain::Labels;

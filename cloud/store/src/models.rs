@@ -10,7 +10,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::moment::Moment;
-use crate::row::{Row, signed};
+use crate::row::{Row, signed, storable, to_json};
 use crate::{Store, StoreError};
 
 /// Full models.
@@ -34,9 +34,9 @@ impl Models<'_> {
             version.id.0,
             version.model.as_str(),
             version.task,
-            version.summary,
+            &*storable(&version.summary),
             version.description.as_bytes(),
-            version.facts,
+            to_json(&version.facts)?,
             Moment(version.created_at) as _,
         )
         .execute(&mut *transaction)

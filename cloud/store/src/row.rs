@@ -1,5 +1,6 @@
 //! From columns to domain values: each step says where it was when it failed.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -104,5 +105,32 @@ pub(crate) fn signed(number: u64) -> i64 {
 
 /// A value on its way into a `jsonb` column.
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, StoreError> {
-    serde_json::to_value(value).map_err(|reason| StoreError::Refused(Box::new(reason)))
+    let value = serde_json::to_value(value);
+    let value = value.map_err(|reason| StoreError::Refused(Box::new(reason)))?;
+    Ok(storable_json(value))
+}
+
+/// Text on its way into the database. Postgres knows no text with a NUL in it; devices, model files and people can
+/// send one all the same, and one of theirs must not hold up the batch that it came in.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn storable_json(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value::{Array, Object, String};
+    match value {
+        String(text) => String(storable(&text).into_owned()),
+        Array(items) => Array(items.into_iter().map(storable_json).collect()),
+        Object(fields) => {
+            let fields = fields.into_iter();
+            let fields =
+                fields.map(|(key, value)| (storable(&key).into_owned(), storable_json(value)));
+            Object(fields.collect())
+        }
+        plain => plain,
+    }
 }

@@ -237,7 +237,11 @@ impl DeviceCa {
             .iter()
             .map(|name| host_name(name))
             .collect::<Result<_, _>>()?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // A client, too: of a broker that is somebody else's.
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let pem = params
             .signed_by(&key, &self.issuer)
             .map_err(encoding)?

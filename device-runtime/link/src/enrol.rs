@@ -17,6 +17,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 
 use crate::door::{self, Door, DoorError};
 use crate::identity::{Draft, Facts, Identity, IdentityError, StateFolder};
+use crate::tls;
 
 /// What a device wants to be.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ pub async fn enrol(
             Err(EnrolError::Taken(identity.device().clone()))
         };
     }
-    check_claim(claim, wish, now)?;
+    let trust = check_claim(claim, wish, now)?;
     let draft = Draft::begin(files.clone(), state, random)?;
     let enrolled = ask(claim, wish, &draft).await?;
     if enrolled.identity != wanted {
@@ -114,24 +115,31 @@ pub async fn enrol(
             enrolled.identity
         )));
     }
-    make_store(files, state, claim, wish, &wanted)?;
-    Ok(draft.enrolled(Facts {
-        identity: wanted,
+    let identity = draft.identity(Facts {
+        identity: wanted.clone(),
         class: wish.class.clone(),
         role: wish.role,
         certificate_pem: enrolled.certificate_pem,
         ca_pem: claim.ca_pem.clone(),
         uplink: claim.uplink.clone(),
-        trust: claim.trust,
+        trust,
         gateway: enrolled.gateway,
-    })?)
+    })?;
+    // A certificate of another key would be found out only at the next start, when nobody watches.
+    tls::client(&identity).map_err(|error| EnrolError::Answer(error.to_string()))?;
+    make_store(files, state, claim, wish, &wanted)?;
+    draft.keep(&identity)?;
+    Ok(identity)
 }
 
-fn check_claim(claim: &Claim, wish: &Wish, now: Timestamp) -> Result<(), EnrolError> {
+fn check_claim(claim: &Claim, wish: &Wish, now: Timestamp) -> Result<TrustLevel, EnrolError> {
     // The root says it itself, whatever the claim around it says.
-    let level = root_trust(&claim.tuf_root).map_err(StoreError::from)?;
-    let development = [claim.trust, level].contains(&TrustLevel::Development);
-    if development && !wish.development_trust {
+    let root = root_trust(&claim.tuf_root).map_err(StoreError::from)?;
+    let trust = match (claim.trust, root) {
+        (TrustLevel::Production, TrustLevel::Production) => TrustLevel::Production,
+        _ => TrustLevel::Development,
+    };
+    if trust == TrustLevel::Development && !wish.development_trust {
         return Err(EnrolError::DevelopmentTrust);
     }
     if claim.expires_at < now {
@@ -142,7 +150,7 @@ fn check_claim(claim: &Claim, wish: &Wish, now: Timestamp) -> Result<(), EnrolEr
             claim: class.clone(),
             device: wish.class.clone(),
         }),
-        _ => Ok(()),
+        _ => Ok(trust),
     }
 }
 

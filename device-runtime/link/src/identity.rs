@@ -205,11 +205,16 @@ impl Draft {
         &self.pkcs8
     }
 
-    pub(crate) fn enrolled(self, facts: Facts) -> Result<Identity, IdentityError> {
-        self.kept.write(&IdentityFile::Enrolled {
+    /// The identity that this key and `facts` make; not kept yet.
+    pub(crate) fn identity(&self, facts: Facts) -> Result<Identity, IdentityError> {
+        Identity::new(self.pkcs8.clone(), facts)
+    }
+
+    /// Makes an identity durable: from now on the device is enrolled.
+    pub(crate) fn keep(self, identity: &Identity) -> Result<(), IdentityError> {
+        Ok(self.kept.write(&IdentityFile::Enrolled {
             key: STANDARD.encode(&self.pkcs8),
-            facts: Box::new(facts.clone()),
-        })?;
-        Identity::new(self.pkcs8, facts)
+            facts: Box::new(identity.facts().clone()),
+        })?)
     }
 }

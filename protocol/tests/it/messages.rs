@@ -3,9 +3,13 @@
 use espalier_protocol::{
     DeviceIdentity, Digest,
     cbor::{self, CborError, MAX_PAYLOAD_BYTES},
-    desired::{DesiredState, TufVersions},
+    desired::{DesiredState, ReleaseRef, TufVersions},
     envelope::{Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, seal},
-    report::{Ack, Attack, Refusal, Report},
+    id::{AssignmentId, ReleaseId},
+    report::{
+        Ack, Activation, AssignmentProgress, Attack, Failure, FailureKind, Installed, Refusal,
+        Report, Step,
+    },
     trust::{KeyId, PublicKey, SigningKey},
 };
 use proptest::prelude::*;
@@ -79,6 +83,54 @@ fn a_sealed_message_opens() {
         .open(trusting(&key.public()))
         .unwrap();
     assert_eq!(opened, report());
+}
+
+#[test]
+fn every_step_of_an_update_survives_the_wire() {
+    let installed = Installed {
+        release: ReleaseRef {
+            id: ReleaseId(uuid::Uuid::from_u128(5)),
+            digest: Digest::of(b"release"),
+            counter: 7,
+        },
+        bundle: Digest::of(b"bundle"),
+    };
+    let failure = Failure {
+        kind: FailureKind::GoldenMismatch,
+        detail: "another mask".to_owned(),
+    };
+    let steps = [
+        Step::Accepted,
+        Step::Downloading { done: 1, total: 2 },
+        Step::Verified,
+        Step::Trial,
+        Step::Active(Activation {
+            installed,
+            bytes_downloaded: 9,
+            duration_ms: 8,
+            golden_agreement: Some(0.95),
+            golden_latency_ms: None,
+        }),
+        Step::Failed(failure.clone()),
+        Step::RolledBack(failure),
+    ];
+    let key = key(1);
+    for step in steps {
+        let said = Report {
+            progress: Some(AssignmentProgress {
+                assignment: AssignmentId(uuid::Uuid::from_u128(6)),
+                attempt: 1,
+                step,
+            }),
+            ..report()
+        };
+        let bytes = seal(&said, &key).unwrap();
+        let opened: Report = Envelope::parse(&bytes)
+            .unwrap()
+            .open(trusting(&key.public()))
+            .unwrap();
+        assert_eq!(opened, said);
+    }
 }
 
 #[test]

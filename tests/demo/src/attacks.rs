@@ -54,7 +54,7 @@ async fn flipped_bit(
     version: ModelVersionId,
 ) -> Result<RefusedRecord> {
     let build = operator
-        .order_build(version, GATEWAY_CLASS, &recipe("gateway-x86-fp16"))
+        .order_build(version, GATEWAY_CLASS, &recipe(GATEWAY_CLASS, "fp16"))
         .await?;
     let build = operator.built(build, |_| ()).await?;
     let release = operator.release(&[build.id]).await?;

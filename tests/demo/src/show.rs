@@ -1,6 +1,6 @@
 //! The demo, stage by stage.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use espalier_api::{
@@ -151,7 +151,9 @@ async fn forge(
     for class in [DEVICE_CLASS, GATEWAY_CLASS] {
         ordered.push((
             class,
-            operator.order_build(version, class, &recipe(class)).await?,
+            operator
+                .order_build(version, class, &recipe(class, "int8"))
+                .await?,
         ));
     }
     let mut builds = Vec::new();
@@ -172,11 +174,11 @@ async fn forge(
     Ok(builds)
 }
 
-/// The recipe of a class, as committed.
-pub fn recipe(class: &str) -> std::path::PathBuf {
+/// The committed recipe that makes builds of a class in these number formats.
+pub fn recipe(class: &str, numbers: &str) -> PathBuf {
     checkout()
         .join("cloud/forge/recipes")
-        .join(format!("{class}.toml"))
+        .join(format!("{class}-{numbers}.toml"))
 }
 
 async fn roll_out(operator: &Operator, release: &ReleaseView, stage: Stage) -> Result<RolloutId> {

@@ -172,6 +172,22 @@ mod tests {
             }
         }))
         .unwrap();
-        insta::assert_snapshot!(build.text("2026-03-01T12:00:00Z".parse().unwrap()), @"");
+        insta::assert_snapshot!(build.text("2026-03-01T12:00:00Z".parse().unwrap()), @r"
+        build:        01900000-0000-7000-8000-000000000001
+        model:        link (version 01900000-0000-7000-8000-000000000002)
+        class:        edge-x86
+        created:      2026-03-01T11:00:00Z (1 h ago)
+        state:        gate failed
+        bundle:       abababababababababababababababababababababababababababababababab
+        size:         3.34 MiB, 25.0 % of the full model's 13.4 MiB
+        parameters:   3400000
+        latency:      41.5 ms median, 61.0 ms at the 95th percentile, on 2 threads (full model: 120 ms median)
+        peak memory:  85.8 MiB
+        agreement:    0.9100 mean IoU with the full model (clicks 0.9000, boxes 0.9200)
+        held out:     200 pairs of picture and prompt: rendered scenes, seed 7
+
+        The gate did not pass:
+          - agreement 0.9100 is below 0.93
+        ");
     }
 }

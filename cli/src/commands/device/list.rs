@@ -147,7 +147,11 @@ mod tests {
 
     #[test]
     fn a_row_says_what_a_device_runs_and_how_it_stands() {
-        insta::assert_snapshot!(devices().text(NOW.parse().unwrap()), @"");
+        insta::assert_snapshot!(devices().text(NOW.parse().unwrap()), @r"
+        NAME       ROLE     CLASS        VIA     STATE            RELEASE       LAST REPORT  LABELS
+        gate-1     gateway  gateway-x86  cloud   active           abababababab  12 s ago     site=north
+        camera-07  device   edge-x86     gate-1  golden-mismatch  -             never        -
+        ");
     }
 
     #[test]

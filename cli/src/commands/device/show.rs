@@ -1,7 +1,7 @@
 //! `espalier device show`.
 
 use clap::Args;
-use espalier_api::device::{DeviceModelView, DeviceView};
+use espalier_api::device::{DeviceModelView, DeviceView, RefusedView};
 use espalier_api::event::FleetEvent;
 use espalier_protocol::DeviceName;
 use jiff::Timestamp;
@@ -93,8 +93,18 @@ impl Shown for DeviceView {
             models,
             "No model was rolled out to it yet.",
         );
-        format!("{about}\n\n{models}")
+        let refused = self.refused.iter().map(|refused| refused_row(refused, now));
+        let refused = rows(["refused", "when", "why"], refused, "It refused nothing.");
+        format!("{about}\n\n{models}\n\n{refused}")
     }
+}
+
+fn refused_row(refused: &RefusedView, now: Timestamp) -> [String; 3] {
+    [
+        refused.attack.clone(),
+        moment(refused.at, now),
+        refused.detail.clone(),
+    ]
 }
 
 fn model_row(model: &DeviceModelView) -> [String; 5] {
@@ -121,4 +131,42 @@ fn model_row(model: &DeviceModelView) -> [String; 5] {
             )
         })),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_shows_what_it_runs_and_what_it_refused() {
+        let device: DeviceView = serde_json::from_value(serde_json::json!({
+            "tenant": "main", "name": "gate-1", "role": "gateway", "class": "gateway-x86",
+            "labels": { "site": "north" }, "enrolled_at": "2026-03-01T10:00:00Z",
+            "last_seen": "2026-03-01T11:59:48Z",
+            "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z", "revoked": false },
+            "models": [{ "model": "link", "phase": "failed", "failure": "corrupt" }],
+            "refused": [
+                { "attack": "wrong-key", "detail": "signed by key 00", "at": "2026-03-01T11:58:00Z" },
+                { "attack": "replay", "detail": "sequence 3 after 4", "at": "2026-03-01T11:00:00Z" }
+            ]
+        }))
+        .unwrap();
+        insta::assert_snapshot!(device.text("2026-03-01T12:00:00Z".parse().unwrap()), @r"
+        name:         main/gate-1
+        role:         gateway
+        class:        gateway-x86
+        via:          cloud
+        labels:       site=north
+        enrolled:     2026-03-01T10:00:00Z (2 h ago)
+        last report:  2026-03-01T11:59:48Z (12 s ago)
+        certificate:  01, valid until 2027-03-01T10:00:00Z
+
+        MODEL  STATE    SERVES  KEEPS  WANTED
+        link   corrupt  -       -      -
+
+        REFUSED    WHEN                              WHY
+        wrong-key  2026-03-01T11:58:00Z (2 min ago)  signed by key 00
+        replay     2026-03-01T11:00:00Z (1 h ago)    sequence 3 after 4
+        ");
+    }
 }

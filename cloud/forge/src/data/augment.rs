@@ -28,13 +28,20 @@ pub fn augment(example: &Example, rng: &mut StdRng) -> Example {
     let columns = example.picture.width();
     let pixels = || window.pixels(mirror, columns);
     let rgb = pixels().flat_map(|at| {
-        std::array::from_fn::<u8, 3, _>(|c| (f32::from(source[at * 3 + c]) * gain[c] + lift).clamp(0.0, 255.0) as u8)
+        std::array::from_fn::<u8, 3, _>(|c| {
+            (f32::from(source[at * 3 + c]) * gain[c] + lift).clamp(0.0, 255.0) as u8
+        })
     });
     let cut = |mask: &Mask| {
         let inside = pixels().map(|at| mask.pixels()[at]).collect();
         Mask::from_pixels(window.width, window.height, inside)
     };
-    let masks = example.masks.iter().filter_map(cut).filter(|mask| mask.area() > 30).collect();
+    let masks = example
+        .masks
+        .iter()
+        .filter_map(cut)
+        .filter(|mask| mask.area() > 30)
+        .collect();
     match Picture::from_rgb(window.width, window.height, rgb.collect()) {
         Some(picture) => Example { picture, masks },
         None => example.clone(),
@@ -43,15 +50,26 @@ pub fn augment(example: &Example, rng: &mut StdRng) -> Example {
 
 fn window(picture: &Picture, rng: &mut StdRng) -> Window {
     let part = |side: u32, rng: &mut StdRng| {
-        let length = ((side as f32 * rng.random_range(0.45f32..1.0)) as u32).clamp(side.min(48), side);
+        let length =
+            ((side as f32 * rng.random_range(0.45f32..1.0)) as u32).clamp(side.min(48), side);
         (rng.random_range(0..=side - length), length)
     };
     if rng.random_bool(0.35) {
-        return Window { left: 0, top: 0, width: picture.width(), height: picture.height() };
+        return Window {
+            left: 0,
+            top: 0,
+            width: picture.width(),
+            height: picture.height(),
+        };
     }
     let (left, width) = part(picture.width(), rng);
     let (top, height) = part(picture.height(), rng);
-    Window { left, top, width, height }
+    Window {
+        left,
+        top,
+        width,
+        height,
+    }
 }
 
 impl Window {

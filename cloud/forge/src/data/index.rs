@@ -94,10 +94,19 @@ pub enum DataError {
 /// # Errors
 /// [`DataError::File`] and [`DataError::Row`].
 pub fn read_index(path: &Path) -> Result<Vec<Row>, DataError> {
-    let text = std::fs::read_to_string(path).map_err(|source| DataError::File { path: path.to_owned(), source })?;
-    let rows = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let text = std::fs::read_to_string(path).map_err(|source| DataError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let rows = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty());
     rows.map(|(line, text)| {
-        serde_json::from_str(text).map_err(|source| DataError::Row { path: path.to_owned(), line, source })
+        serde_json::from_str(text).map_err(|source| DataError::Row {
+            path: path.to_owned(),
+            line,
+            source,
+        })
     })
     .collect()
 }
@@ -108,15 +117,27 @@ pub fn read_index(path: &Path) -> Result<Vec<Row>, DataError> {
 /// [`DataError`] when a file is missing, unreadable, or of the wrong size.
 pub fn read_example(folder: &Path, row: &Row) -> Result<Example, DataError> {
     let path = folder.join(&row.image);
-    let bytes = std::fs::read(&path).map_err(|source| DataError::File { path: path.clone(), source })?;
+    let bytes = std::fs::read(&path).map_err(|source| DataError::File {
+        path: path.clone(),
+        source,
+    })?;
     let picture = Picture::decode(&bytes).map_err(|source| DataError::Picture { path, source })?;
     let mut masks = Vec::new();
     for relative in &row.masks {
         let path = folder.join(relative);
-        let labels = image::open(&path).map_err(|source| DataError::Labels { path: path.clone(), source })?.into_luma8();
+        let labels = image::open(&path)
+            .map_err(|source| DataError::Labels {
+                path: path.clone(),
+                source,
+            })?
+            .into_luma8();
         let (found, needed) = (labels.dimensions(), (picture.width(), picture.height()));
         if found != needed {
-            return Err(DataError::Mislabelled { path, labels: found, picture: needed });
+            return Err(DataError::Mislabelled {
+                path,
+                labels: found,
+                picture: needed,
+            });
         }
         masks.extend(regions(&labels));
     }

@@ -26,6 +26,13 @@ impl Example {
     #[must_use]
     pub fn from_scene(spec: &SceneSpec) -> Self {
         let scene = render(spec);
-        Self { picture: scene.picture, masks: scene.objects.into_iter().map(|object| object.mask).collect() }
+        Self {
+            picture: scene.picture,
+            masks: scene
+                .objects
+                .into_iter()
+                .map(|object| object.mask)
+                .collect(),
+        }
     }
 }

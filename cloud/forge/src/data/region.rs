@@ -11,12 +11,25 @@ const LEAST_AREA: u64 = 30;
 /// The regions of a label map: one for each value but 0.
 #[must_use]
 pub fn regions(labels: &GrayImage) -> Vec<Mask> {
-    let values: BTreeSet<u8> = labels.as_raw().iter().copied().filter(|&value| value != 0).collect();
+    let values: BTreeSet<u8> = labels
+        .as_raw()
+        .iter()
+        .copied()
+        .filter(|&value| value != 0)
+        .collect();
     let region = |value| {
-        let inside = labels.as_raw().iter().map(|&label| label == value).collect();
+        let inside = labels
+            .as_raw()
+            .iter()
+            .map(|&label| label == value)
+            .collect();
         Mask::from_pixels(labels.width(), labels.height(), inside)
     };
-    values.into_iter().filter_map(region).filter(|mask| mask.area() >= LEAST_AREA).collect()
+    values
+        .into_iter()
+        .filter_map(region)
+        .filter(|mask| mask.area() >= LEAST_AREA)
+        .collect()
 }
 
 /// The centre of the pixel deepest inside the mask, as (x, y), and its distance from the outside in pixels: where
@@ -25,7 +38,10 @@ pub fn regions(labels: &GrayImage) -> Vec<Mask> {
 pub fn deepest_point(mask: &Mask) -> Option<([f32; 2], f32)> {
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let depths = depths(mask.pixels(), width, height);
-    let (at, &depth) = depths.iter().enumerate().max_by_key(|&(at, &depth)| (depth, std::cmp::Reverse(at)))?;
+    let (at, &depth) = depths
+        .iter()
+        .enumerate()
+        .max_by_key(|&(at, &depth)| (depth, std::cmp::Reverse(at)))?;
     let centre = [(at % width) as f32 + 0.5, (at / width) as f32 + 0.5];
     (depth > 0).then_some((centre, depth as f32 / STEP as f32))
 }
@@ -62,7 +78,9 @@ fn depths(inside: &[bool], width: usize, height: usize) -> Vec<u32> {
             depth[at] = nearest.into_iter().fold(depth[at], u32::min);
         }
     }
-    (1..=height).flat_map(|row| depth[row * stride + 1..=row * stride + width].to_vec()).collect()
+    (1..=height)
+        .flat_map(|row| depth[row * stride + 1..=row * stride + width].to_vec())
+        .collect()
 }
 
 /// How much of each cell of a `side` × `side` grid the mask covers, in 0..=255. The picture, scaled by `scale`
@@ -87,5 +105,8 @@ pub fn coverage(mask: &Mask, scale: f32, side: usize) -> Vec<u8> {
             }
         }
     }
-    counts.into_iter().map(|count| (usize::from(count) * 255 / (SAMPLES * SAMPLES)) as u8).collect()
+    counts
+        .into_iter()
+        .map(|count| (usize::from(count) * 255 / (SAMPLES * SAMPLES)) as u8)
+        .collect()
 }

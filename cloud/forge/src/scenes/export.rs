@@ -47,14 +47,23 @@ pub fn write_index(
     }
     let mut lines = Vec::new();
     for seed in first_seed..first_seed.saturating_add(count) {
-        let spec = SceneSpec { seed, style: alternating_style(seed), width: size.0, height: size.1 };
+        let spec = SceneSpec {
+            seed,
+            style: alternating_style(seed),
+            width: size.0,
+            height: size.1,
+        };
         let row = write_scene(folder, seed, &render(&spec))?;
         lines.push(serde_json::to_string(&row).unwrap_or_default());
         done();
     }
     let path = folder.join("index.jsonl");
-    let mut file = std::fs::File::create(&path).map_err(|source| IndexError::File { path: path.clone(), source })?;
-    file.write_all((lines.join("\n") + "\n").as_bytes()).map_err(|source| IndexError::File { path, source })
+    let mut file = std::fs::File::create(&path).map_err(|source| IndexError::File {
+        path: path.clone(),
+        source,
+    })?;
+    file.write_all((lines.join("\n") + "\n").as_bytes())
+        .map_err(|source| IndexError::File { path, source })
 }
 
 fn write_scene(folder: &Path, seed: u64, scene: &Scene) -> Result<Row, IndexError> {
@@ -65,7 +74,13 @@ fn write_scene(folder: &Path, seed: u64, scene: &Scene) -> Result<Row, IndexErro
     let image = PathBuf::from(format!("images/{seed}.png"));
     save(&image, &|path| {
         let picture = &scene.picture;
-        image::save_buffer(path, picture.rgb(), picture.width(), picture.height(), image::ColorType::Rgb8)
+        image::save_buffer(
+            path,
+            picture.rgb(),
+            picture.width(),
+            picture.height(),
+            image::ColorType::Rgb8,
+        )
     })?;
     let mut masks = Vec::new();
     for (layer, defects) in [("objects", false), ("defects", true)] {
@@ -88,7 +103,10 @@ fn write_scene(folder: &Path, seed: u64, scene: &Scene) -> Result<Row, IndexErro
 
 fn labels(scene: &Scene, defects: bool) -> GrayImage {
     let mut labels = GrayImage::new(scene.picture.width(), scene.picture.height());
-    let chosen = scene.objects.iter().filter(|object| matches!(object.kind, Kind::Defect(_)) == defects);
+    let chosen = scene
+        .objects
+        .iter()
+        .filter(|object| matches!(object.kind, Kind::Defect(_)) == defects);
     for (label, object) in (1u8..=255).zip(chosen) {
         for (pixel, &inside) in labels.pixels_mut().zip(object.mask.pixels()) {
             if inside {

@@ -114,12 +114,20 @@ const SIDES: (u32, u32) = (64, 4096);
 #[must_use]
 pub fn render(spec: &SceneSpec) -> Scene {
     let within = |side: u32| side.clamp(SIDES.0, SIDES.1);
-    let spec = SceneSpec { width: within(spec.width), height: within(spec.height), ..*spec };
+    let spec = SceneSpec {
+        width: within(spec.width),
+        height: within(spec.height),
+        ..*spec
+    };
     draw::draw(&spec, &place::layout(&spec))
 }
 
 /// The style of a numbered scene: both take turns.
 #[must_use]
 pub fn alternating_style(number: u64) -> Style {
-    if number.is_multiple_of(2) { Style::Light } else { Style::Dark }
+    if number.is_multiple_of(2) {
+        Style::Light
+    } else {
+        Style::Dark
+    }
 }

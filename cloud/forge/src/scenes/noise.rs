@@ -2,7 +2,9 @@
 
 /// A hash of a lattice point as a number in 0..1.
 fn lattice(x: i32, y: i32, seed: u32) -> f32 {
-    let mut h = seed ^ x.cast_unsigned().wrapping_mul(0x9e37_79b9) ^ y.cast_unsigned().wrapping_mul(0x85eb_ca6b);
+    let mut h = seed
+        ^ x.cast_unsigned().wrapping_mul(0x9e37_79b9)
+        ^ y.cast_unsigned().wrapping_mul(0x85eb_ca6b);
     h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
     h = (h ^ (h >> 12)).wrapping_mul(0x297a_2d39);
     ((h ^ (h >> 15)) >> 8) as f32 / (1 << 24) as f32

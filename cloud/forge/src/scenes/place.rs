@@ -35,7 +35,10 @@ pub enum Figure {
 impl Item {
     /// Signed distance in pixels of the pixel centre (x, y) to the object.
     pub fn distance(&self, x: f32, y: f32) -> f32 {
-        let (dx, dy) = ((x - self.centre[0]) / self.size, (y - self.centre[1]) / self.size);
+        let (dx, dy) = (
+            (x - self.centre[0]) / self.size,
+            (y - self.centre[1]) / self.size,
+        );
         let [cos, sin] = self.turn;
         let (u, v) = (cos * dx + sin * dy, cos * dy - sin * dx);
         let unit = match self.figure {
@@ -72,7 +75,10 @@ pub struct Layout {
 pub fn layout(spec: &SceneSpec) -> Layout {
     let mut rng = StdRng::seed_from_u64(spec.seed ^ 0x5ce9_e000 ^ ((spec.style as u64) << 40));
     let (belt, exposure) = match spec.style {
-        Style::Light => (tint(&mut rng, 0.62..0.86, 0.06), rng.random_range(0.85..1.1)),
+        Style::Light => (
+            tint(&mut rng, 0.62..0.86, 0.06),
+            rng.random_range(0.85..1.1),
+        ),
         Style::Dark => (tint(&mut rng, 0.1..0.3, 0.05), rng.random_range(0.6..1.0)),
     };
     let angle: f32 = rng.random_range(0.0..std::f32::consts::TAU);
@@ -101,8 +107,15 @@ pub fn layout(spec: &SceneSpec) -> Layout {
     layout
 }
 
-const PARTS: [Part; 7] =
-    [Part::Washer, Part::Nut, Part::Gear, Part::Bracket, Part::Plate, Part::Pin, Part::Disc];
+const PARTS: [Part; 7] = [
+    Part::Washer,
+    Part::Nut,
+    Part::Gear,
+    Part::Bracket,
+    Part::Plate,
+    Part::Pin,
+    Part::Disc,
+];
 
 /// Places a part where it hides little of the parts already there; gives up where there is no room.
 fn place_part(spec: &SceneSpec, rng: &mut StdRng, items: &mut Vec<Item>) {
@@ -118,7 +131,10 @@ fn place_part(spec: &SceneSpec, rng: &mut StdRng, items: &mut Vec<Item>) {
         if free {
             items.push(Item {
                 kind: Kind::Part(part),
-                figure: Figure::Part { part, variant: rng.random() },
+                figure: Figure::Part {
+                    part,
+                    variant: rng.random(),
+                },
                 centre,
                 size,
                 turn: turn(rng),
@@ -135,9 +151,15 @@ fn place_part(spec: &SceneSpec, rng: &mut StdRng, items: &mut Vec<Item>) {
 fn clutter(spec: &SceneSpec, rng: &mut StdRng) -> Item {
     let short_side = spec.width.min(spec.height) as f32;
     let figure = if rng.random_bool(0.5) {
-        Figure::Blob { lobes: rng.random_range(2..6) as f32, phase: rng.random_range(0.0..6.0) }
+        Figure::Blob {
+            lobes: rng.random_range(2..6) as f32,
+            phase: rng.random_range(0.0..6.0),
+        }
     } else {
-        Figure::Stroke { bend: rng.random_range(-0.5..0.5), half: rng.random_range(0.05..0.14) }
+        Figure::Stroke {
+            bend: rng.random_range(-0.5..0.5),
+            half: rng.random_range(0.05..0.14),
+        }
     };
     Item {
         kind: Kind::Clutter,
@@ -145,7 +167,11 @@ fn clutter(spec: &SceneSpec, rng: &mut StdRng) -> Item {
         centre: anywhere(spec, rng),
         size: short_side * rng.random_range(0.05..0.14),
         turn: turn(rng),
-        colour: [rng.random_range(0.1..0.9), rng.random_range(0.1..0.9), rng.random_range(0.1..0.9)],
+        colour: [
+            rng.random_range(0.1..0.9),
+            rng.random_range(0.1..0.9),
+            rng.random_range(0.1..0.9),
+        ],
         gloss: rng.random_range(0.0..0.3),
         grain: rng.random(),
         host: None,
@@ -156,25 +182,52 @@ fn defect(part: &Item, host: usize, rng: &mut StdRng) -> Item {
     let (kind, figure, relative) = match rng.random_range(0..3) {
         0 => (
             Defect::Scratch,
-            Figure::Stroke { bend: rng.random_range(-0.3..0.3), half: rng.random_range(0.06..0.12) },
+            Figure::Stroke {
+                bend: rng.random_range(-0.3..0.3),
+                half: rng.random_range(0.06..0.12),
+            },
             rng.random_range(0.25..0.5),
         ),
-        1 => (Defect::Pit, Figure::Blob { lobes: 3.0, phase: rng.random_range(0.0..6.0) }, rng.random_range(0.12..0.2)),
+        1 => (
+            Defect::Pit,
+            Figure::Blob {
+                lobes: 3.0,
+                phase: rng.random_range(0.0..6.0),
+            },
+            rng.random_range(0.12..0.2),
+        ),
         _ => (
             Defect::Stain,
-            Figure::Blob { lobes: rng.random_range(2..5) as f32, phase: rng.random_range(0.0..6.0) },
+            Figure::Blob {
+                lobes: rng.random_range(2..5) as f32,
+                phase: rng.random_range(0.0..6.0),
+            },
             rng.random_range(0.2..0.4),
         ),
     };
-    let (angle, away) = (rng.random_range(0.0..std::f32::consts::TAU), part.size * rng.random_range(0.2..0.7));
-    let shade = if part.colour[1] > 0.4 { rng.random_range(0.05..0.25) } else { rng.random_range(0.6..0.9) };
+    let (angle, away) = (
+        rng.random_range(0.0..std::f32::consts::TAU),
+        part.size * rng.random_range(0.2..0.7),
+    );
+    let shade = if part.colour[1] > 0.4 {
+        rng.random_range(0.05..0.25)
+    } else {
+        rng.random_range(0.6..0.9)
+    };
     Item {
         kind: Kind::Defect(kind),
         figure,
-        centre: [part.centre[0] + away * angle.cos(), part.centre[1] + away * angle.sin()],
+        centre: [
+            part.centre[0] + away * angle.cos(),
+            part.centre[1] + away * angle.sin(),
+        ],
         size: part.size * relative,
         turn: turn(rng),
-        colour: [shade * rng.random_range(0.8..1.2), shade, shade * rng.random_range(0.6..1.0)],
+        colour: [
+            shade * rng.random_range(0.8..1.2),
+            shade,
+            shade * rng.random_range(0.6..1.0),
+        ],
         gloss: 0.0,
         grain: rng.random(),
         host: Some(host),
@@ -182,7 +235,10 @@ fn defect(part: &Item, host: usize, rng: &mut StdRng) -> Item {
 }
 
 fn anywhere(spec: &SceneSpec, rng: &mut StdRng) -> [f32; 2] {
-    [rng.random_range(0.04..0.96) * spec.width as f32, rng.random_range(0.04..0.96) * spec.height as f32]
+    [
+        rng.random_range(0.04..0.96) * spec.width as f32,
+        rng.random_range(0.04..0.96) * spec.height as f32,
+    ]
 }
 
 fn turn(rng: &mut StdRng) -> [f32; 2] {
@@ -201,7 +257,11 @@ fn metal(rng: &mut StdRng) -> [f32; 3] {
     match rng.random_range(0..5) {
         0 => [0.72, 0.58, 0.3].map(|c| c * rng.random_range(0.8..1.1)),
         1 => [0.68, 0.42, 0.3].map(|c| c * rng.random_range(0.8..1.1)),
-        2 => [rng.random_range(0.1..0.9), rng.random_range(0.1..0.9), rng.random_range(0.1..0.9)],
+        2 => [
+            rng.random_range(0.1..0.9),
+            rng.random_range(0.1..0.9),
+            rng.random_range(0.1..0.9),
+        ],
         _ => tint(rng, 0.3..0.75, 0.04),
     }
 }

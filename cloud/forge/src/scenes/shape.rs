@@ -18,7 +18,8 @@ pub fn part(part: Part, x: f32, y: f32, variant: f32) -> f32 {
 /// Signed distance to a blob with `lobes` bumps.
 pub fn blob(x: f32, y: f32, lobes: f32, phase: f32) -> f32 {
     let angle = y.atan2(x);
-    let radius = 0.75 + 0.15 * (lobes * angle + phase).sin() + 0.1 * ((lobes + 2.0) * angle - phase).cos();
+    let radius =
+        0.75 + 0.15 * (lobes * angle + phase).sin() + 0.1 * ((lobes + 2.0) * angle - phase).cos();
     x.hypot(y) - radius
 }
 
@@ -63,7 +64,9 @@ fn bracket(x: f32, y: f32, thickness: f32) -> f32 {
 
 fn plate(x: f32, y: f32, half_height: f32) -> f32 {
     let hole = |cx: f32| circle(x - cx, y, 0.14);
-    rounded(x, y, 0.98, half_height, 0.12).max(-hole(-0.65)).max(-hole(0.65))
+    rounded(x, y, 0.98, half_height, 0.12)
+        .max(-hole(-0.65))
+        .max(-hole(0.65))
 }
 
 fn pin(x: f32, y: f32, half: f32) -> f32 {

@@ -74,9 +74,13 @@ fn an_endless_recipe_is_refused_unread() {
 #[test]
 fn the_committed_recipes_are_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-    for class in ["device-x86", "gateway-x86"] {
-        let text = std::fs::read_to_string(folder.join(format!("{class}-int8.toml"))).unwrap();
-        let recipe = Recipe::parse(&text).unwrap();
+    for (class, numbers) in [
+        ("device-x86", "int8"),
+        ("gateway-x86", "int8"),
+        ("gateway-x86", "fp16"),
+    ] {
+        let file = folder.join(format!("{class}-{numbers}.toml"));
+        let recipe = Recipe::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
         assert_eq!(recipe.device.class.as_str(), class);
         assert!(recipe.gate.agreement_iou.is_some() && recipe.gate.bytes_ratio.is_some());
     }

@@ -37,6 +37,10 @@ async fn identify(request: &ServiceRequest) -> Outcome<Operator> {
     let cloud = request
         .app_data::<web::Data<Cloud>>()
         .ok_or_else(|| Refusal::internal("no cloud is wired"))?;
+    if cloud.stopping.is_cancelled() {
+        let detail = "The server is shutting down; begun work ends, and nothing new begins.";
+        return Err(Refusal::new(ErrorCode::ShuttingDown, detail));
+    }
     // Tokens are compared by digest, so time says nothing about the token itself.
     let digest = bearer(request)
         .map(|token| Digest::of(token.as_bytes()))

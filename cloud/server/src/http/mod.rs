@@ -117,6 +117,7 @@ pub fn openapi() -> serde_json::Result<String> {
 
 fn operations(config: &mut ServiceConfig<'_>) {
     config
+        .default_service(web::to(problem::nothing_here))
         .service(models::upload_blob)
         .service(models::download_blob)
         .service(models::import_model)

@@ -100,12 +100,14 @@ pub fn path_config() -> web::PathConfig {
     })
 }
 
-/// The answer to an address that nothing serves.
+/// The answer to an address that nothing serves, or not with this method.
 pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
-    answer(Problem::new(
-        ErrorCode::NotFound,
-        format!("Nothing is served at {}.", request.path()),
-    ))
+    let detail = format!(
+        "Nothing is served at {} {}.",
+        request.method(),
+        request.path()
+    );
+    answer(Problem::new(ErrorCode::NotFound, detail))
 }
 
 /// Reads a JSON body of a call that takes more than [`MAX_JSON_BYTES`].

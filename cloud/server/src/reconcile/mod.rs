@@ -26,6 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The first pause after a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// Seconds between two looks at all rollouts.
+const PLAN_SECONDS: u64 = 5;
+
 /// When a reconciler runs.
 #[derive(Clone)]
 pub struct Rhythm {
@@ -108,18 +111,14 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
         let parts = Arc::clone(&parts);
         async move { parts.pass(&cloud).await }
     });
-    let planner = Arc::new(rollouts::Planner::default());
-    spawn(
+    with_database(
         tasks,
         cloud,
-        rung("rollouts", 5, &cloud.bells.plan),
-        move |cloud| {
-            let planner = Arc::clone(&planner);
-            async move { planner.pass(&cloud).await }
-        },
+        rung("rollouts", PLAN_SECONDS, &cloud.bells.plan),
+        |cloud| async move { rollouts::pass(&cloud).await },
     );
     let publisher = Arc::new(desired::Publisher::default());
-    spawn(
+    with_database(
         tasks,
         cloud,
         rung("desired", 5, &cloud.bells.publish),
@@ -128,7 +127,7 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
             async move { publisher.pass(&cloud).await }
         },
     );
-    spawn(tasks, cloud, every("metadata", 60), |cloud| async move {
+    with_database(tasks, cloud, every("metadata", 60), |cloud| async move {
         metadata::pass(&cloud).await
     });
     let worker: Arc<str> = format!(
@@ -137,7 +136,7 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
         cloud.world.now().as_nanosecond()
     )
     .into();
-    spawn(
+    with_database(
         tasks,
         cloud,
         rung("forge", 5, &cloud.bells.forge),
@@ -146,6 +145,26 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
             async move { forge::pass(&cloud, &worker).await }
         },
     );
+}
+
+/// A reconciler that has nothing to look at before the database has answered for the first time.
+fn with_database<F>(
+    tasks: &mut JoinSet<()>,
+    cloud: &Arc<Cloud>,
+    rhythm: Rhythm,
+    mut pass: impl FnMut(Arc<Cloud>) -> F + Send + 'static,
+) where
+    F: Future<Output = Outcome<()>> + Send + 'static,
+{
+    spawn(tasks, cloud, rhythm, move |cloud| {
+        let begun = cloud.database.get().is_some().then(|| pass(cloud));
+        async move {
+            match begun {
+                Some(pass) => pass.await,
+                None => Ok(()),
+            }
+        }
+    });
 }
 
 fn spawn<F>(

@@ -16,26 +16,21 @@ const MOST_PLANS: usize = 50;
 /// A plan that asks to be looked at again is looked at not before this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
-#[derive(Default)]
-pub(super) struct Planner;
-
-impl Planner {
-    /// One pass over all live rollouts.
-    pub(super) async fn pass(&self, cloud: &Cloud) -> Outcome<()> {
-        let began = Instant::now();
-        let mut again = None;
-        for (tenant, rollout) in cloud.store()?.rollouts().live().await? {
-            again = earlier(again, advance(cloud, &tenant, rollout).await?);
-        }
-        cloud
-            .metrics
-            .plan_seconds
-            .observe(began.elapsed().as_secs_f64());
-        if let Some(at) = again {
-            ring_at(cloud, at);
-        }
-        Ok(())
+/// One pass over all live rollouts.
+pub(super) async fn pass(cloud: &Cloud) -> Outcome<()> {
+    let began = Instant::now();
+    let mut again = None;
+    for (tenant, rollout) in cloud.store()?.rollouts().live().await? {
+        again = earlier(again, advance(cloud, &tenant, rollout).await?);
     }
+    cloud
+        .metrics
+        .plan_seconds
+        .observe(began.elapsed().as_secs_f64());
+    if let Some(at) = again {
+        ring_at(cloud, at);
+    }
+    Ok(())
 }
 
 /// Executes plans until there is only waiting to do; gives when to look again.
@@ -71,9 +66,12 @@ fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     }
 }
 
-/// Rings the planner's own bell when a silence becomes a failure.
+/// Rings the planner's own bell when a silence becomes a failure before the timer would look.
 fn ring_at(cloud: &Cloud, at: Timestamp) {
     let wait = Duration::try_from(at.duration_since(cloud.world.now())).unwrap_or_default();
+    if wait >= Duration::from_secs(super::PLAN_SECONDS) {
+        return;
+    }
     let (bell, stopping) = (cloud.bells.plan.clone(), cloud.stopping.clone());
     tokio::spawn(async move {
         tokio::select! {

@@ -9,7 +9,7 @@ use super::device_cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
-    view::{self, Wanted},
+    view::{self, Surroundings},
 };
 
 /// The newest assignments of a device that its view is made from.
@@ -82,12 +82,14 @@ async fn show(cloud: &Cloud, device: Device) -> Outcome<DeviceView> {
         not_after: newest.expires_at,
         revoked: device.standing.is_revoked(),
     };
+    let refused = store.devices().refused(&device.identity).await?;
     Ok(view::device(
         device,
-        Wanted {
+        Surroundings {
             assignments: &assignments,
             sequence,
             certificate,
+            refused,
         },
     ))
 }

@@ -21,6 +21,8 @@ use crate::{
     refusal::{Outcome, Refusal},
 };
 
+/// Somebody else's edition may come in between; more often than that it is a real conflict.
+const TRIES: usize = 3;
 /// Targets that would expire sooner are not worth publishing.
 const LEAST_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -38,16 +40,7 @@ pub async fn sign_release(
 ) -> Outcome<ReleaseView> {
     let document = cloud.store()?.releases().document(&who.tenant, id).await?;
     let document = document.ok_or_else(|| Refusal::absent(format!("release {id}")))?;
-    let root = cloud.root(&who.tenant).await?;
-    let targets = accept(cloud, &who.tenant, &root, &document, &signature).await?;
-    let edition = next_edition(cloud, &who.tenant, &root, &targets).await?;
-    let version = targets.version().get();
-    let outcome = cloud
-        .store()?
-        .releases()
-        .sign(&who.tenant, id, version, &edition, cloud.world.now())
-        .await?;
-    judge(outcome, id)?;
+    let version = publish(cloud, &who.tenant, id, &document, &signature).await?;
     record(
         cloud,
         who,
@@ -65,6 +58,34 @@ pub async fn sign_release(
     )
     .await;
     show_release(cloud, who, id).await
+}
+
+/// Publishes the signed targets; gives their version. The cloud renews its own metadata now and then,
+/// and may be faster: then the snapshot is signed again, and the targets are still good.
+async fn publish(
+    cloud: &Cloud,
+    tenant: &Tenant,
+    id: ReleaseId,
+    document: &[u8],
+    signature: &ReleaseSignature,
+) -> Outcome<u64> {
+    let root = cloud.root(tenant).await?;
+    let mut outcome = SignOutcome::Overtaken;
+    let mut version = 0;
+    for _ in 0..TRIES {
+        let targets = accept(cloud, tenant, &root, document, signature).await?;
+        let edition = next_edition(cloud, tenant, &root, &targets).await?;
+        version = targets.version().get();
+        outcome = cloud
+            .store()?
+            .releases()
+            .sign(tenant, id, version, &edition, cloud.world.now())
+            .await?;
+        if outcome != SignOutcome::Overtaken {
+            break;
+        }
+    }
+    judge(outcome, id).map(|()| version)
 }
 
 async fn accept(

@@ -1,29 +1,33 @@
 use std::collections::BTreeMap;
 
-use espalier_api::device::{CertificateView, DeviceModelView, DeviceView, SlotView, WantedView};
+use espalier_api::device::{
+    CertificateView, DeviceModelView, DeviceView, RefusedView, SlotView, WantedView,
+};
 use espalier_domain::{
     assignment::{Assignment, State},
     desired::desired_models,
-    device::Device,
+    device::{Device, Refused},
 };
 use espalier_protocol::{ModelName, desired::DesiredModel, report::Installed};
 
 use super::word;
 
-/// What is wanted of a device, beside the device itself.
-pub struct Wanted<'a> {
+/// What is known of a device, beside the device itself.
+pub struct Surroundings<'a> {
     /// Its assignments, in the order in which it was told of them.
     pub assignments: &'a [Assignment],
     /// The sequence of its newest desired state; 0 before the first.
     pub sequence: u64,
     /// Its certificate.
     pub certificate: CertificateView,
+    /// What it refused, newest first.
+    pub refused: Vec<Refused>,
 }
 
 /// A device as clients see it.
 #[must_use]
-pub fn device(device: Device, wanted: Wanted<'_>) -> DeviceView {
-    let models = models(&device, wanted.assignments, wanted.sequence);
+pub fn device(device: Device, around: Surroundings<'_>) -> DeviceView {
+    let models = models(&device, around.assignments, around.sequence);
     DeviceView {
         tenant: device.identity.tenant.clone(),
         name: device.identity.device.clone(),
@@ -37,11 +41,20 @@ pub fn device(device: Device, wanted: Wanted<'_>) -> DeviceView {
             .collect(),
         enrolled_at: device.enrolled_at,
         last_seen: device.last.as_ref().map(|last| last.received_at),
-        certificate: wanted.certificate,
+        certificate: around.certificate,
         inventory: device
             .inventory
             .and_then(|facts| serde_json::to_value(facts).ok()),
         models,
+        refused: around.refused.into_iter().map(refused).collect(),
+    }
+}
+
+fn refused(refused: Refused) -> RefusedView {
+    RefusedView {
+        attack: word(refused.refusal.attack),
+        detail: refused.refusal.detail,
+        at: refused.at,
     }
 }
 

@@ -7,7 +7,7 @@ mod release;
 mod rollout;
 
 pub use build::build;
-pub use device::{Wanted, device};
+pub use device::{Surroundings, device};
 pub use model::{model, model_version};
 pub use release::release;
 pub use rollout::{assignment, rollout};

@@ -14,6 +14,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::TakenIn;
 use crate::assignments::{Selection, load_for_update, phase_event, save};
+use crate::devices::refusals;
 use crate::events::NewEvent;
 use crate::moment::Moment;
 use crate::row::{Row, signed, to_json};
@@ -81,7 +82,7 @@ impl Batch<'_> {
         }
         self.store_newest(newest.values().copied()).await?;
         let mut applied = self.apply_progress(&accepted).await?;
-        self.note_refusals(&accepted, &freshness);
+        self.keep_refusals(&accepted).await?;
         self.tell().await?;
 
         let outcome = |(index, report): &(usize, &Observation)| {
@@ -290,24 +291,15 @@ impl Batch<'_> {
         Ok(applied)
     }
 
-    /// Refusals are told once: a duplicate tells nothing new.
-    fn note_refusals(
+    /// Refusals count from late reports, too, and are told once: a duplicate tells nothing new.
+    async fn keep_refusals(
         &mut self,
         reports: &[&(usize, &Observation)],
-        freshness: &BTreeMap<usize, Freshness>,
-    ) {
-        for (index, report) in reports {
-            if freshness.get(index) != Some(&Freshness::New) {
-                continue;
-            }
-            self.events
-                .extend(report.refused.iter().map(|refusal| NewEvent {
-                at: report.received_at,
-                kind: "device.refused".to_owned(),
-                subject: report.device.to_string(),
-                payload: serde_json::json!({ "attack": refusal.attack, "detail": refusal.detail }),
-            }));
-        }
+    ) -> Result<(), StoreError> {
+        let reports = reports.iter().map(|(_, report)| *report);
+        let news = refusals::keep(self.transaction, self.tenant, reports).await?;
+        self.events.extend(news);
+        Ok(())
     }
 
     async fn tell(&mut self) -> Result<(), StoreError> {

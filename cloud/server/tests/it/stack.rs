@@ -1,0 +1,164 @@
+//! A whole control plane in this process: embedded database and broker, free ports.
+
+use std::{path::Path, time::Duration};
+
+use espalier_api::{problem::Problem, system::Endpoints};
+use espalier_embedded::postgres::Programs;
+use espalier_server::{
+    config::{Config, ServeFlags},
+    serve,
+    world::World,
+};
+use reqwest::{Method, Response, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take: far more than it needs on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running control plane; ended in order by [`Stack::stop`], or dropped.
+pub struct Stack {
+    pub folder: TempDir,
+    pub endpoints: Endpoints,
+    pub http: reqwest::Client,
+    pub token: String,
+    stop: CancellationToken,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Stack {
+    /// A new one; none where this machine has no Postgres.
+    pub async fn start() -> Option<Self> {
+        if Programs::find().is_err() {
+            eprintln!("skipped: there is no PostgreSQL here");
+            return None;
+        }
+        Some(Self::in_folder(tempfile::tempdir().unwrap()).await)
+    }
+
+    /// One over a state folder that may have had a life before.
+    pub async fn in_folder(folder: TempDir) -> Self {
+        // Another test may have been first.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let any = || Some("127.0.0.1:0".to_owned());
+        let flags = ServeFlags {
+            state: Some(folder.path().to_owned()),
+            listen: any(),
+            device_listen: any(),
+            broker_listen: any(),
+            ..ServeFlags::default()
+        };
+        let config = Config::load(&flags).unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let mut served = tokio::spawn(async move { serve::serve(&config, world(), stopped).await });
+        let endpoints = tokio::select! {
+            endpoints = eventually("the addresses", async || read_endpoints(folder.path())) => endpoints,
+            ended = &mut served => panic!("the server ended: {ended:?}"),
+        };
+        let token = std::fs::read_to_string(&endpoints.admin_token_file)
+            .unwrap()
+            .trim()
+            .to_owned();
+        let stack = Self {
+            folder,
+            endpoints,
+            http: reqwest::Client::new(),
+            token,
+            stop,
+            served,
+        };
+        eventually("the server to be ready", async || {
+            let answer = stack
+                .http
+                .get(format!("{}/readyz", stack.endpoints.api))
+                .send()
+                .await
+                .ok()?;
+            (answer.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+        stack
+    }
+
+    /// Ends it as SIGTERM does; the folder is left.
+    pub async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        self.served.await.unwrap().unwrap();
+        self.folder
+    }
+
+    /// Calls the API with the admin's token.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Response {
+        let request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.endpoints.api))
+            .bearer_auth(&self.token);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        request.send().await.unwrap()
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+        read(self.call(Method::GET, path, None::<&()>).await).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> T {
+        read(self.call(Method::POST, path, Some(body)).await).await
+    }
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> T {
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{status}: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The problem that a call was refused with.
+pub async fn problem(answer: Response) -> Problem {
+    let kind = answer.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert_eq!(kind, "application/problem+json", "{status}: {text}");
+    let problem: Problem = serde_json::from_str(&text).unwrap();
+    assert_eq!(problem.status, status.as_u16());
+    problem
+}
+
+/// Waits for a level, never an edge.
+pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let looked = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looked)
+        .await
+        .unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server of a test lives in real time"
+)]
+fn world() -> World {
+    World::new(jiff::Timestamp::now, ring::rand::SystemRandom::new())
+}
+
+fn read_endpoints(state: &Path) -> Option<Endpoints> {
+    serde_json::from_slice(&std::fs::read(state.join("endpoints.json")).ok()?).ok()
+}

@@ -1,0 +1,255 @@
+//! Reports: at least once, in any order, from devices that may lie.
+
+use espalier_domain::Phase;
+use espalier_domain::assignment::{Applied, Ignored};
+use espalier_domain::device::Refused;
+use espalier_domain::observation::{Freshness, Observation, Position};
+use espalier_protocol::report::{Attack, Refusal, Step};
+use espalier_store::{Store, TakenIn};
+
+use crate::database::fresh;
+use crate::fixture::{
+    acme, device, enrol, now, observation, progress, signed_release, started_rollout,
+};
+use crate::rollouts::settle;
+
+fn stored(freshness: Freshness, applied: Option<Applied>, seq: u64) -> TakenIn {
+    TakenIn::Stored {
+        freshness,
+        applied,
+        acknowledge: Position { boot: 1, seq },
+    }
+}
+
+#[tokio::test]
+async fn duplicates_and_late_reports_are_acknowledged_and_change_nothing() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let take = async |seq| {
+        store
+            .reports()
+            .take_in(&[observation("press-1", seq)])
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    assert_eq!(take(5).await, stored(Freshness::New, None, 5));
+    assert_eq!(take(5).await, stored(Freshness::Duplicate, None, 5));
+    assert_eq!(take(4).await, stored(Freshness::Late, None, 5));
+    assert_eq!(take(6).await, stored(Freshness::New, None, 6));
+    let last = store
+        .devices()
+        .find(&device("press-1"))
+        .await
+        .unwrap()
+        .unwrap()
+        .last
+        .unwrap();
+    assert_eq!(last.position.seq, 6);
+}
+
+#[tokio::test]
+async fn a_batch_may_hold_a_devices_reports_in_any_order() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1", "press-2"]).await;
+    let batch = [
+        observation("press-1", 2),
+        observation("press-2", 9),
+        observation("press-1", 1),
+        observation("press-1", 3),
+        observation("press-1", 3),
+    ];
+    let taken = store.reports().take_in(&batch).await.unwrap();
+    let expected = [
+        stored(Freshness::New, None, 3),
+        stored(Freshness::New, None, 9),
+        stored(Freshness::Late, None, 3),
+        stored(Freshness::New, None, 3),
+        stored(Freshness::Duplicate, None, 3),
+    ];
+    assert_eq!(taken, expected);
+}
+
+#[tokio::test]
+async fn strangers_and_the_revoked_are_not_acknowledged_and_do_not_spoil_the_batch() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1", "press-2"]).await;
+    let _revoked = store
+        .devices()
+        .revoke(&device("press-2"), "stolen", now())
+        .await
+        .unwrap();
+    let batch = [
+        observation("nobody", 1),
+        observation("press-1", 1),
+        observation("press-2", 1),
+    ];
+    let taken = store.reports().take_in(&batch).await.unwrap();
+    assert_eq!(taken[0], TakenIn::NotADevice(device("nobody")));
+    assert_eq!(taken[1], stored(Freshness::New, None, 1));
+    assert_eq!(taken[2], TakenIn::NotADevice(device("press-2")));
+}
+
+/// A newer report about one model must not hide an older one about an assignment.
+#[tokio::test]
+async fn progress_that_was_overtaken_by_other_news_still_counts() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let rollout = started_rollout(store, &signed_release(store).await, 1).await;
+    settle(store, rollout, now()).await;
+    let told = store
+        .assignments()
+        .of_device(&device("press-1"), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let _newer = store
+        .reports()
+        .take_in(&[observation("press-1", 8)])
+        .await
+        .unwrap();
+    let older = progress("press-1", 7, told.id, 1, Step::Verified);
+    let taken = store
+        .reports()
+        .take_in(&[older.clone()])
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(taken, stored(Freshness::Late, Some(Applied::Moved), 8));
+    let again = store.reports().take_in(&[older]).await.unwrap().remove(0);
+    assert_eq!(
+        again,
+        stored(
+            Freshness::Late,
+            Some(Applied::Ignored(Ignored::Duplicate)),
+            8
+        )
+    );
+}
+
+#[tokio::test]
+async fn nobody_reports_on_anothers_assignment() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1", "press-2"]).await;
+    let rollout = started_rollout(store, &signed_release(store).await, 2).await;
+    settle(store, rollout, now()).await;
+    let told = store
+        .assignments()
+        .of_device(&device("press-1"), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let lie = progress("press-2", 1, told.id, 1, Step::Verified);
+    assert_eq!(
+        store.reports().take_in(&[lie]).await.unwrap(),
+        [stored(Freshness::New, None, 1)]
+    );
+    let known = store
+        .assignments()
+        .find(&acme(), told.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(known.phase(), Phase::Sent);
+}
+
+#[tokio::test]
+async fn refusals_are_kept_and_reach_the_console_once() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let attacked = attacked(1, &["key 12ab"]);
+    for _ in 0..2 {
+        let _taken = store.reports().take_in(&[attacked.clone()]).await.unwrap();
+    }
+    let events = refused(store).await;
+    assert_eq!(
+        events,
+        [serde_json::json!({ "attack": "wrong-key", "detail": "key 12ab" })]
+    );
+    let kept = store.devices().refused(&device("press-1")).await.unwrap();
+    let known = Refused {
+        at: now(),
+        refusal: attacked.refused[0].clone(),
+    };
+    assert_eq!(kept, [known]);
+}
+
+/// A report without refusals overtook one with two: an attack is not forgotten for that.
+#[tokio::test]
+async fn refusals_of_a_late_report_count() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    for report in [
+        observation("press-1", 9),
+        attacked(8, &["third", "fourth"]),
+        attacked(7, &["first", "second"]),
+    ] {
+        let _taken = store.reports().take_in(&[report]).await.unwrap();
+    }
+    assert_eq!(
+        details(store).await,
+        ["fourth", "third", "second", "first"],
+        "newest first, in the device's own order"
+    );
+    assert_eq!(refused(store).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_device_under_attack_does_not_fill_the_database() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1", "press-2"]).await;
+    let mut other = attacked(1, &["the other's"]);
+    other.device = device("press-2");
+    let words: Vec<_> = (0..25).map(|number| number.to_string()).collect();
+    let storm: Vec<_> = (0..25)
+        .map(|number| attacked(number, &[&words[number as usize]]))
+        .chain([other])
+        .collect();
+    let _taken = store.reports().take_in(&storm).await.unwrap();
+    let newest: Vec<_> = words.iter().rev().take(20).collect();
+    assert_eq!(details(store).await.iter().collect::<Vec<_>>(), newest);
+    let others = store.devices().refused(&device("press-2")).await.unwrap();
+    assert_eq!(others.len(), 1, "one device's storm is not another's");
+
+    let told = refused(store).await.len();
+    let _taken = store.reports().take_in(&storm[..5]).await.unwrap();
+    assert_eq!(details(store).await.iter().collect::<Vec<_>>(), newest);
+    assert_eq!(
+        refused(store).await.len(),
+        told,
+        "dropped and delivered again is no news"
+    );
+}
+
+fn attacked(seq: u64, details: &[&str]) -> Observation {
+    let refusal = |detail: &&str| Refusal {
+        attack: Attack::WrongKey,
+        detail: (*detail).to_owned(),
+    };
+    Observation {
+        refused: details.iter().map(refusal).collect(),
+        ..observation("press-1", seq)
+    }
+}
+
+async fn details(store: &Store) -> Vec<String> {
+    let kept = store.devices().refused(&device("press-1")).await.unwrap();
+    kept.into_iter().map(|known| known.refusal.detail).collect()
+}
+
+async fn refused(store: &Store) -> Vec<serde_json::Value> {
+    let events = store.events().after(&acme(), 0, 100).await.unwrap();
+    events
+        .into_iter()
+        .filter(|event| event.event.kind == "device.refused")
+        .map(|event| event.event.payload)
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! An agent on a runtime of its own, so that it can be killed between any two of its steps.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use espalier_link::{
+    Backoff, Config, Deps, Engine, Handle, Identity, StateFolder, Status, Wish, enrol,
+};
+use espalier_protocol::claim::Uplink;
+use espalier_protocol::enrol::Role;
+use espalier_protocol::inventory::Inventory;
+use espalier_protocol::report::{Failure, FailureKind, Installed};
+use espalier_protocol::{DeviceIdentity, Digest, ModelName};
+use espalier_slots::{Disk, Probe, TrialOutcome, VerifiedBundle};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use ring::rand::SystemRandom;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::{Cloud, PATIENCE};
+use crate::mint::{class, noon};
+
+/// Inference for tests: what a bundle does in its trial stands in its manifest, where the oldest runtime would.
+#[derive(Default)]
+pub struct Bench {
+    pub serving: Mutex<BTreeMap<ModelName, Digest>>,
+    pub trials: Mutex<Vec<Digest>>,
+    held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Bench {
+    pub fn serves(&self, model: &ModelName) -> Option<Digest> {
+        self.serving.lock().unwrap().get(model).copied()
+    }
+
+    /// Trials that begin from now on do not end before [`release`](Self::release).
+    pub fn hold(&self) {
+        *self.held.lock().unwrap() = true;
+    }
+
+    pub fn release(&self) {
+        *self.held.lock().unwrap() = false;
+        self.released.notify_all();
+    }
+}
+
+impl Probe for Bench {
+    fn trial(&self, bundle: &VerifiedBundle, _limit: Duration) -> Result<TrialOutcome, Failure> {
+        self.trials.lock().unwrap().push(bundle.digest());
+        let mut held = self.held.lock().unwrap();
+        while *held {
+            held = self.released.wait(held).unwrap();
+        }
+        drop(held);
+        match bundle.manifest().requires.onnxruntime.as_str() {
+            "golden-mismatch" => Err(Failure {
+                kind: FailureKind::GoldenMismatch,
+                detail: "the mask was another".into(),
+            }),
+            "panic" => panic!("a kernel went wild"),
+            _ => Ok(TrialOutcome {
+                golden_agreement: Some(0.97),
+                golden_latency_ms: Some(12.5),
+            }),
+        }
+    }
+
+    fn serve(&self, bundle: &VerifiedBundle, _installed: &Installed) -> Result<(), Failure> {
+        if bundle.manifest().requires.onnxruntime == "cannot-serve" {
+            return Err(Failure {
+                kind: FailureKind::LoadFailed,
+                detail: "no memory".into(),
+            });
+        }
+        let model = bundle.manifest().model.clone();
+        self.serving.lock().unwrap().insert(model, bundle.digest());
+        Ok(())
+    }
+
+    fn forget(&self, _bundle: &Digest) {}
+}
+
+/// A device's disk, which outlives its agent.
+pub struct Device {
+    pub folder: TempDir,
+    pub identity: Identity,
+}
+
+pub fn wish(device: &DeviceIdentity, role: Role) -> Wish {
+    Wish {
+        device: device.device.clone(),
+        class: class(),
+        role,
+        inventory: Inventory::default(),
+        development_trust: true,
+    }
+}
+
+impl Device {
+    pub async fn enrolled(
+        cloud: &Cloud,
+        device: &DeviceIdentity,
+        role: Role,
+        uplink: Uplink,
+    ) -> Self {
+        let folder = TempDir::new().unwrap();
+        let state = StateFolder::new(folder.path());
+        let (claim, wish) = (cloud.claim(uplink), wish(device, role));
+        let identity = enrol(
+            Arc::new(Disk),
+            &state,
+            &claim,
+            &wish,
+            noon(),
+            &SystemRandom::new(),
+        )
+        .await
+        .unwrap();
+        Self { folder, identity }
+    }
+
+    /// Starts an agent on this disk.
+    pub fn start(&self) -> Agent {
+        self.start_with(Bench::default())
+    }
+
+    /// Starts an agent whose trials do not end.
+    pub fn start_held(&self) -> Agent {
+        let bench = Bench::default();
+        bench.hold();
+        self.start_with(bench)
+    }
+
+    fn start_with(&self, bench: Bench) -> Agent {
+        let runtime = Runtime::new().unwrap();
+        let bench = Arc::new(bench);
+        let deps = Deps {
+            clock: Arc::new(noon),
+            random: StdRng::seed_from_u64(11),
+            files: Arc::new(Disk),
+            probe: bench.clone(),
+            inventory: Inventory::default(),
+        };
+        let config = Config {
+            resend_after: Duration::from_secs(1),
+            trial_limit: Duration::from_secs(2),
+            download_tries: 4,
+            backoff: Backoff {
+                first: Duration::from_millis(10),
+                longest: Duration::from_millis(50),
+            },
+            ..Config::default()
+        };
+        let (engine, handle) = {
+            let _inside = runtime.enter();
+            let state = StateFolder::new(self.folder.path());
+            Engine::open(&state, self.identity.clone(), config, deps).unwrap()
+        };
+        let cancel = CancellationToken::new();
+        let running = cancel.clone();
+        runtime.spawn(async move { engine.run(running).await.unwrap() });
+        Agent {
+            runtime: Some(runtime),
+            handle,
+            bench,
+            cancel,
+        }
+    }
+}
+
+/// A running agent.
+pub struct Agent {
+    runtime: Option<Runtime>,
+    pub handle: Handle,
+    pub bench: Arc<Bench>,
+    cancel: CancellationToken,
+}
+
+impl Agent {
+    /// Ends all its tasks wherever they are, without a word to them.
+    pub fn kill(mut self) {
+        // Whatever still sits in a blocking call must not do more than that call.
+        self.runtime.take().unwrap().shutdown_background();
+        self.bench.release();
+    }
+
+    pub async fn status(&self, wanted: impl FnMut(&Status) -> bool) -> Status {
+        let mut status = self.handle.status.clone();
+        let found = tokio::time::timeout(PATIENCE, status.wait_for(wanted)).await;
+        match found {
+            Ok(status) => status.unwrap().clone(),
+            Err(_) => panic!("the status never came: {:#?}", *self.handle.status.borrow()),
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

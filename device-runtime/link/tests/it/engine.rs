@@ -1,0 +1,492 @@
+//! The engine end to end: from a signed desired state to a serving bundle, or to a named failure.
+
+use std::sync::Arc;
+
+use espalier_link::Status;
+use espalier_protocol::Digest;
+use espalier_protocol::desired::{Action, DesiredModel, ReleaseRef};
+use espalier_protocol::enrol::Role;
+use espalier_protocol::report::{Ack, Activation, Attack, Failure, FailureKind, Step};
+use espalier_trust::Deployer;
+
+use crate::agent::{Agent, Device};
+use crate::cloud::Cloud;
+use crate::mint::{Bundle, class, device, key, model, name, order};
+
+/// A cloud with one device behind a gateway.
+pub struct Fleet {
+    pub cloud: Cloud,
+    pub device: Device,
+    sequence: std::sync::atomic::AtomicU64,
+}
+
+impl Fleet {
+    pub async fn new() -> Self {
+        let cloud = Cloud::open();
+        let device = Device::enrolled(&cloud, &device(), Role::Device, cloud.by_gateway()).await;
+        Self {
+            cloud,
+            device,
+            sequence: Default::default(),
+        }
+    }
+
+    pub fn release(&self, counter: u64, bundle: &Bundle) -> ReleaseRef {
+        self.cloud.world().mint.release(counter, bundle)
+    }
+
+    /// Orders what `wanted` says, by the next desired state.
+    pub fn order(&self, wanted: DesiredModel) {
+        let sequence = 1 + self
+            .sequence
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let envelope = {
+            let world = self.cloud.world();
+            world.mint.sign(&world.mint.desired(sequence, vec![wanted]))
+        };
+        self.cloud.send_desired(envelope);
+    }
+
+    pub async fn active(&self, number: u128) -> Activation {
+        match self
+            .cloud
+            .step(number, |step| matches!(step, Step::Active(_)))
+            .await
+        {
+            Step::Active(activation) => activation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn failed(&self, number: u128) -> Failure {
+        match self.cloud.step(number, ends).await {
+            Step::Failed(failure) | Step::RolledBack(failure) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn refused(&self, attack: Attack) {
+        self.cloud
+            .report(|report| {
+                report
+                    .refused
+                    .iter()
+                    .any(|refusal| refusal.attack == attack)
+            })
+            .await;
+    }
+}
+
+pub fn ends(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Active(_) | Step::Failed(_) | Step::RolledBack(_)
+    )
+}
+
+pub fn bundle(seed: u8) -> Bundle {
+    Bundle::new(seed, &class(), 200_000)
+}
+
+/// A bundle whose trial goes as `fate` says.
+fn doomed(seed: u8, fate: &str) -> Bundle {
+    let mut bundle = bundle(seed);
+    bundle.manifest.requires.onnxruntime = fate.into();
+    bundle
+}
+
+fn serves(agent: &Agent, bundle: &Bundle) {
+    assert_eq!(agent.bench.serves(&model()), Some(bundle.digest()));
+}
+
+#[tokio::test]
+async fn release_is_installed_and_every_step_reported() {
+    let fleet = Fleet::new().await;
+    let (one, release) = (bundle(1), fleet.release(1, &bundle(1)));
+    let agent = fleet.device.start();
+    fleet.order(order(1, 1, release, &one));
+    let activation = fleet.active(1).await;
+    assert_eq!(activation.installed.bundle, one.digest());
+    assert_eq!(activation.golden_agreement, Some(0.97));
+    let bytes = one.manifest.total_bytes() + one.manifest_bytes().len() as u64;
+    assert_eq!(activation.bytes_downloaded, bytes);
+    serves(&agent, &one);
+    let steps: Vec<_> = fleet
+        .cloud
+        .steps()
+        .iter()
+        .map(std::mem::discriminant)
+        .collect();
+    let accepted = std::mem::discriminant(&Step::Accepted);
+    let verified = std::mem::discriminant(&Step::Verified);
+    let trial = std::mem::discriminant(&Step::Trial);
+    let order: Vec<_> = steps
+        .into_iter()
+        .filter(|step| [accepted, verified, trial].contains(step))
+        .collect();
+    assert_eq!(order, [accepted, verified, trial]);
+    let report = fleet
+        .cloud
+        .report(|report| report.models.iter().any(|state| state.active.is_some()))
+        .await;
+    assert_eq!(report.desired_sequence, 1);
+}
+
+#[tokio::test]
+async fn update_keeps_the_previous_and_revert_fetches_nothing() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+    serves(&agent, &bundle(2));
+    let asked = fleet.cloud.world().asked.len();
+    fleet.order(DesiredModel {
+        action: Action::Revert,
+        ..order(3, 1, first, &bundle(1))
+    });
+    assert_eq!(fleet.active(3).await.bytes_downloaded, 0);
+    serves(&agent, &bundle(1));
+    assert_eq!(fleet.cloud.world().asked.len(), asked);
+}
+
+#[tokio::test]
+async fn file_that_two_bundles_share_is_fetched_once() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let mut next = bundle(1);
+    next.manifest.requires.memory_bytes += 1;
+    let second = fleet.release(2, &next);
+    fleet.order(order(2, 1, second, &next));
+    assert_eq!(
+        fleet.active(2).await.bytes_downloaded,
+        next.manifest_bytes().len() as u64
+    );
+}
+
+#[tokio::test]
+async fn bad_bundles_are_rolled_back_by_name_and_the_old_one_serves() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let good = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, good, &bundle(1)));
+    fleet.active(1).await;
+    let fates = [
+        ("golden-mismatch", FailureKind::GoldenMismatch),
+        ("panic", FailureKind::TrialCrashed),
+        ("cannot-serve", FailureKind::LoadFailed),
+    ];
+    for (number, (fate, kind)) in (2..).zip(fates) {
+        let bad = doomed(number as u8, fate);
+        let release = fleet.release(number as u64, &bad);
+        fleet.order(order(number, 1, release, &bad));
+        assert_eq!(fleet.failed(number).await.kind, kind);
+        serves(&agent, &bundle(1));
+    }
+    let status = agent
+        .status(|status| status.models[0].trial == "rolled back")
+        .await;
+    assert_eq!(status.models[0].active.unwrap().bundle, bundle(1).digest());
+}
+
+#[tokio::test]
+async fn trial_that_hangs_is_ended_by_its_deadline() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    agent.bench.hold();
+    let release = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, release, &bundle(1)));
+    assert_eq!(fleet.failed(1).await.kind, FailureKind::TrialTimeout);
+    agent.bench.release();
+}
+
+#[tokio::test]
+async fn digest_that_failed_is_not_tried_again_without_a_new_attempt() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let bad = doomed(1, "golden-mismatch");
+    let release = fleet.release(1, &bad);
+    fleet.order(order(1, 1, release, &bad));
+    fleet.failed(1).await;
+    fleet.order(order(2, 1, release, &bad));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::AlreadyFailed);
+    fleet.order(order(3, 2, release, &bad));
+    assert_eq!(fleet.failed(3).await.kind, FailureKind::GoldenMismatch);
+    assert_eq!(agent.bench.trials.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn flipped_bit_in_a_bundle_is_refused_and_named() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let release = fleet.release(1, &bundle(1));
+    let graph = bundle(1).manifest.files[&name("graph.onnx")].sha256;
+    fleet.cloud.world().faults.flip = Some(graph);
+    fleet.order(order(1, 1, release, &bundle(1)));
+    assert_eq!(fleet.failed(1).await.kind, FailureKind::Corrupt);
+    fleet.refused(Attack::ArbitrarySoftware).await;
+    assert_eq!(agent.bench.serves(&model()), None);
+}
+
+#[tokio::test]
+async fn flipped_bit_in_a_release_document_is_refused_and_named() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.device.start();
+    let release = fleet.release(1, &bundle(1));
+    fleet.cloud.world().faults.flip = Some(release.digest);
+    fleet.order(order(1, 1, release, &bundle(1)));
+    assert_eq!(fleet.failed(1).await.kind, FailureKind::Untrusted);
+    fleet.refused(Attack::ArbitrarySoftware).await;
+}
+
+#[tokio::test]
+async fn desired_state_by_a_wrong_key_changes_nothing() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let second = fleet.release(2, &bundle(2));
+    let desired = fleet
+        .cloud
+        .world()
+        .mint
+        .desired(2, vec![order(2, 1, second, &bundle(2))]);
+    fleet.cloud.send_desired(
+        Deployer::new(Arc::new(key()))
+            .sign_desired(&desired)
+            .unwrap(),
+    );
+    fleet.refused(Attack::WrongKey).await;
+    serves(&agent, &bundle(1));
+    // The same sequence, well signed, is still welcome.
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+}
+
+#[tokio::test]
+async fn rotated_deployer_key_is_learned_from_the_release_keys() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    {
+        let mut world = fleet.cloud.world();
+        world.mint.deployer = Deployer::new(Arc::new(key()));
+        let keys = [world.mint.deployer.public_key()];
+        let (target, bytes) = espalier_trust::deployer_target(&keys).unwrap();
+        world.mint.keep(bytes);
+        world.mint.add_target(target);
+    }
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+}
+
+#[tokio::test]
+async fn replayed_desired_state_is_named_and_redelivery_is_not() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    let old = {
+        let world = fleet.cloud.world();
+        world
+            .mint
+            .sign(&world.mint.desired(1, vec![order(1, 1, first, &bundle(1))]))
+    };
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+    fleet.cloud.send_desired(old);
+    fleet.refused(Attack::Replay).await;
+    serves(&agent, &bundle(2));
+    assert_eq!(
+        fleet
+            .cloud
+            .steps()
+            .iter()
+            .filter(|step| matches!(step, Step::Active(_)))
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn lower_release_counter_is_refused_as_rollback() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let old = fleet.release(1, &bundle(1));
+    let new = fleet.release(2, &bundle(2));
+    fleet.order(order(1, 1, new, &bundle(2)));
+    fleet.active(1).await;
+    fleet.order(order(2, 1, old, &bundle(1)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Untrusted);
+    fleet.refused(Attack::Rollback).await;
+    serves(&agent, &bundle(2));
+}
+
+#[tokio::test]
+async fn revert_without_a_kept_slot_is_named() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.device.start();
+    let old = fleet.release(1, &bundle(1));
+    let new = fleet.release(2, &bundle(2));
+    fleet.order(order(1, 1, new, &bundle(2)));
+    fleet.active(1).await;
+    fleet.order(DesiredModel {
+        action: Action::Revert,
+        ..order(2, 1, old, &bundle(1))
+    });
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::NothingToRevert);
+}
+
+#[tokio::test]
+async fn gateway_that_serves_old_metadata_is_named() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    let old = {
+        let world = fleet.cloud.world();
+        (
+            world.mint.timestamp.clone(),
+            world.mint.snapshot.clone(),
+            world.mint.targets.clone(),
+        )
+    };
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+    let third = fleet.release(3, &bundle(3));
+    let envelope = {
+        let mut world = fleet.cloud.world();
+        let envelope = world
+            .mint
+            .sign(&world.mint.desired(3, vec![order(3, 1, third, &bundle(3))]));
+        (
+            world.mint.timestamp,
+            world.mint.snapshot,
+            world.mint.targets,
+        ) = old;
+        envelope
+    };
+    fleet.cloud.send_desired(envelope);
+    assert_eq!(fleet.failed(3).await.kind, FailureKind::Untrusted);
+    fleet.refused(Attack::Rollback).await;
+}
+
+#[tokio::test]
+async fn newer_order_ends_the_older_download() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    let graph = bundle(1).manifest.files[&name("graph.onnx")].sha256;
+    fleet.cloud.world().faults.break_always.insert(graph, 1);
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet
+        .cloud
+        .step(1, |step| matches!(step, Step::Downloading { .. }))
+        .await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.active(2).await;
+    serves(&agent, &bundle(2));
+}
+
+#[tokio::test]
+async fn two_models_are_updated_side_by_side() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let mut other = bundle(9);
+    other.manifest.model = name("belt-parts");
+    let first = fleet.release(1, &bundle(1));
+    let second = fleet.release(2, &other);
+    let envelope = {
+        let world = fleet.cloud.world();
+        let orders = vec![order(1, 1, first, &bundle(1)), order(2, 1, second, &other)];
+        world.mint.sign(&world.mint.desired(1, orders))
+    };
+    fleet.cloud.send_desired(envelope);
+    fleet.active(1).await;
+    fleet.active(2).await;
+    serves(&agent, &bundle(1));
+    assert_eq!(
+        agent.bench.serves(&name("belt-parts")),
+        Some(other.digest())
+    );
+}
+
+#[tokio::test]
+async fn reports_stay_until_the_cloud_signs_for_them() {
+    let fleet = Fleet::new().await;
+    let release = fleet.release(1, &bundle(1));
+    let agent = fleet.device.start();
+    fleet.order(order(1, 1, release, &bundle(1)));
+    fleet.active(1).await;
+    let last = fleet
+        .cloud
+        .report(|report| matches!(&report.progress, Some(progress) if ends(&progress.step)))
+        .await;
+    let ack = |device| Ack {
+        device,
+        boot: last.boot,
+        seq: last.seq,
+    };
+    // For another device, and by another key: nothing is freed.
+    let foreign = fleet
+        .cloud
+        .world()
+        .mint
+        .sign_ack(&ack(name("acme/press-8")));
+    fleet.cloud.send_ack(foreign);
+    fleet.refused(Attack::WrongDevice).await;
+    fleet.cloud.send_ack(
+        Deployer::new(Arc::new(key()))
+            .sign_ack(&ack(device()))
+            .unwrap(),
+    );
+    fleet.refused(Attack::WrongKey).await;
+    assert!(agent.handle.status.borrow().reports_waiting > 0);
+    let newest = {
+        let world = fleet.cloud.world();
+        world
+            .reports
+            .iter()
+            .map(|report| (report.boot, report.seq))
+            .max()
+            .unwrap()
+    };
+    let good = fleet.cloud.world().mint.sign_ack(&Ack {
+        device: device(),
+        boot: newest.0,
+        seq: newest.1,
+    });
+    fleet.cloud.send_ack(good);
+    agent
+        .status(|status: &Status| status.reports_waiting == 0)
+        .await;
+}
+
+#[tokio::test]
+async fn garbage_never_reaches_the_slots() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    fleet.release(1, &bundle(1));
+    for garbage in [vec![], vec![0xff; 100], vec![0x9f; 70_000]] {
+        fleet.cloud.send_desired(garbage);
+        fleet.cloud.send_ack(vec![1, 2, 3]);
+    }
+    fleet.refused(Attack::EndlessData).await;
+    assert!(agent.handle.status.borrow().models.is_empty());
+    assert_eq!(agent.bench.serves(&model()), None::<Digest>);
+}

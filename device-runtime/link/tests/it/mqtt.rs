@@ -1,0 +1,225 @@
+//! The MQTT uplink against a real broker: mutual TLS, retained messages, lost sessions, and children.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use espalier_embedded::broker::{
+    Admission, BrokerConfig, BrokerGuard, EmbeddedBroker, NotAccepted,
+};
+use espalier_link::children::ChildError;
+use espalier_protocol::DeviceIdentity;
+use espalier_protocol::desired::DesiredModel;
+use espalier_protocol::enrol::Role;
+use espalier_protocol::envelope;
+use espalier_protocol::report::{Ack, Report, Step};
+use espalier_protocol::topic::{Channel, Topic};
+use ring::rand::SystemRandom;
+use tempfile::TempDir;
+
+use crate::agent::Device;
+use crate::cloud::{Cloud, PATIENCE, gateway, validity};
+use crate::engine::bundle;
+use crate::mint::{device, model, name, order};
+
+struct Guard(Cloud);
+
+#[async_trait]
+impl BrokerGuard for Guard {
+    async fn authenticate(&self, _device: &DeviceIdentity, _serial: &str) -> Admission {
+        Admission::Allow
+    }
+
+    async fn speaks_for(&self, connected: &DeviceIdentity, other: &DeviceIdentity) -> bool {
+        *connected == gateway() && *other == device()
+    }
+
+    async fn on_publish(
+        &self,
+        _: &DeviceIdentity,
+        _: &Topic,
+        payload: Bytes,
+    ) -> Result<(), NotAccepted> {
+        self.0.take_report(&payload);
+        Ok(())
+    }
+
+    async fn on_connected(&self, _device: &DeviceIdentity) {}
+
+    async fn on_disconnected(&self, _device: &DeviceIdentity) {}
+}
+
+struct Site {
+    cloud: Cloud,
+    broker: EmbeddedBroker,
+    _files: TempDir,
+}
+
+impl Site {
+    async fn open() -> Self {
+        let cloud = Cloud::open();
+        let files = TempDir::new().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let config = {
+            let world = cloud.world();
+            let names = ["localhost".to_owned()];
+            let certificate = world
+                .ca
+                .issue_server(&names, validity(), &SystemRandom::new())
+                .unwrap();
+            BrokerConfig {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                certificate: file("broker.pem", &certificate.pem),
+                key: file("broker.key", &certificate.key_pem),
+                client_ca: file("ca.pem", world.ca.certificate_pem()),
+                max_connections: 16,
+            }
+        };
+        let broker = EmbeddedBroker::start(config, Arc::new(Guard(cloud.clone())))
+            .await
+            .unwrap();
+        Self {
+            cloud,
+            broker,
+            _files: files,
+        }
+    }
+
+    async fn enrolled(&self, device: &DeviceIdentity, role: Role) -> Device {
+        let broker = format!("mqtts://localhost:{}", self.broker.address().port());
+        Device::enrolled(
+            &self.cloud,
+            device,
+            role,
+            self.cloud.by_cloud(broker.parse().unwrap()),
+        )
+        .await
+    }
+
+    async fn publish(&self, channel: Channel, bytes: Vec<u8>, retained: bool) {
+        let topic = Topic::new(device(), channel);
+        self.broker
+            .publish(&topic, bytes.into(), retained)
+            .await
+            .unwrap();
+    }
+
+    async fn order(&self, sequence: u64, wanted: DesiredModel) {
+        let envelope = {
+            let world = self.cloud.world();
+            world.mint.sign(&world.mint.desired(sequence, vec![wanted]))
+        };
+        self.publish(Channel::Desired, envelope, true).await;
+    }
+
+    async fn active(&self, number: u128) {
+        self.cloud
+            .step(number, |step| matches!(step, Step::Active(_)))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retained_order_is_carried_out_and_reports_are_freed_by_the_signed_word() {
+    let site = Site::open().await;
+    let release = site.cloud.world().mint.release(1, &bundle(1));
+    site.order(1, order(1, 1, release, &bundle(1))).await;
+    let agent = site.enrolled(&device(), Role::Device).await;
+    let agent = agent.start();
+    site.active(1).await;
+    assert_eq!(agent.bench.serves(&model()), Some(bundle(1).digest()));
+    let (boot, seq) = {
+        let world = site.cloud.world();
+        world
+            .reports
+            .iter()
+            .map(|report| (report.boot, report.seq))
+            .max()
+            .unwrap()
+    };
+    // PUBACK came long ago, and frees nothing.
+    assert!(agent.handle.status.borrow().reports_waiting > 0);
+    let ack = Ack {
+        device: device(),
+        boot,
+        seq,
+    };
+    let ack = site.cloud.world().mint.sign_ack(&ack);
+    site.publish(Channel::Ack, ack, false).await;
+    agent.status(|status| status.reports_waiting == 0).await;
+    site.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_session_is_subscribed_again() {
+    let site = Site::open().await;
+    let first = site.cloud.world().mint.release(1, &bundle(1));
+    let device_folder = site.enrolled(&device(), Role::Device).await;
+    let agent = device_folder.start();
+    site.order(1, order(1, 1, first, &bundle(1))).await;
+    site.active(1).await;
+    site.broker.kick(&device()).await;
+    let second = site.cloud.world().mint.release(2, &bundle(2));
+    site.order(2, order(2, 1, second, &bundle(2))).await;
+    site.active(2).await;
+    assert_eq!(agent.bench.serves(&model()), Some(bundle(2).digest()));
+    site.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_carries_its_childs_messages_unread() {
+    let site = Site::open().await;
+    let gate = site.enrolled(&gateway(), Role::Gateway).await;
+    let child = site.enrolled(&device(), Role::Device).await;
+    let agent = gate.start();
+    agent.status(|status| status.connected).await;
+    let children = agent.handle.children.clone().unwrap();
+    let first = children
+        .next_down(&device(), 0, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!((first.desired.as_ref(), first.ack.as_ref()), (None, None));
+
+    site.publish(Channel::Desired, b"for the child alone".to_vec(), true)
+        .await;
+    let news = children
+        .next_down(&device(), first.at, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(news.desired.unwrap(), "for the child alone");
+
+    let report = Report {
+        device: device(),
+        boot: 1,
+        seq: 1,
+        nonce: vec![7],
+        at: crate::mint::noon(),
+        class: crate::mint::class(),
+        desired_sequence: 0,
+        models: vec![],
+        progress: None,
+        refused: vec![],
+        inventory: None,
+        traceparent: None,
+    };
+    let signed = envelope::seal(&report, child.identity.key()).unwrap();
+    children.submit(&device(), signed.into()).unwrap();
+    assert_eq!(
+        site.cloud.report(|report| report.device == device()).await,
+        report
+    );
+    assert_eq!(children.known(), [device()]);
+
+    let stranger = name("globex/press-7");
+    let refused = children
+        .next_down(&stranger, 0, Duration::ZERO)
+        .await
+        .unwrap_err();
+    assert_eq!(refused, ChildError::OtherTenant);
+    site.broker.stop().await;
+}

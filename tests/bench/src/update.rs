@@ -1,0 +1,220 @@
+//! An update as devices and their callers see it.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use espalier_api::{release::ReleaseView, rollout::RolloutState};
+use espalier_support::{
+    Agent, Operator,
+    agent::AgentSpec,
+    cloud::CloudOptions,
+    scenes,
+    wire::Wire,
+    workshop::{DEVICE_CLASS, MODEL, Workshop},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    figures::{Row, quantile},
+    load::{Asked, Caller},
+    verify,
+};
+
+/// Releases that are rolled out one after the other, each with bytes of its own.
+const RELEASES: u32 = 12;
+const DEVICES: [&str; 2] = ["device-1", "device-2"];
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
+/// Requests this near to a switch count as inside it.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// A device whose whole traffic goes over counted wires, with a caller that never pauses.
+struct Station {
+    agent: Agent,
+    broker: Wire,
+    door: Wire,
+    caller: Caller,
+}
+
+/// Runs all releases and gives the rows.
+///
+/// # Errors
+/// When anything on the way fails: a bench of a broken update is no bench.
+pub async fn measure() -> Result<Vec<Row>> {
+    let workshop = Workshop::open(CloudOptions::default()).await?;
+    let operator = workshop.operator();
+    let mut releases = Vec::new();
+    for flavour in 0..=RELEASES {
+        releases.push(workshop.release(flavour + 1).await?);
+    }
+    let stations = stations(&operator, workshop.folder()).await?;
+    // The first release is what is replaced: nothing answers before it.
+    roll_out(&operator, &releases[0]).await?;
+    let stations = with_callers(stations, workshop.folder()).await?;
+    let mut published = Vec::new();
+    let bytes_before: u64 = stations.iter().map(Station::bytes).sum();
+    for release in &releases[1..] {
+        published.push((
+            release.digest.to_string(),
+            roll_out(&operator, release).await?,
+        ));
+    }
+    let bytes = stations.iter().map(Station::bytes).sum::<u64>() - bytes_before;
+    let (mut asked, mut stores) = (Vec::new(), Vec::new());
+    for mut station in stations {
+        asked.push(station.caller.end().await?);
+        station.agent.stop().await?;
+        stores.push(station.agent.state().join("store"));
+    }
+    let mut rows = vec![
+        Row::printed(
+            "wire_bytes",
+            bytes as f64 / f64::from(RELEASES) / DEVICES.len() as f64,
+            "bytes a device and update",
+        )
+        .beside(bundle_bytes(&releases[1])?),
+    ];
+    rows.extend(latencies(&published, &asked)?);
+    rows.push(verify::measure(stores.first().context("no device")?)?);
+    rows.extend(switching(&asked));
+    Ok(rows)
+}
+
+impl Station {
+    fn bytes(&self) -> u64 {
+        self.broker.bytes() + self.door.bytes()
+    }
+}
+
+/// Devices whose claims name wires as broker and door.
+async fn stations(operator: &Operator, folder: &Path) -> Result<Vec<(Agent, Wire, Wire)>> {
+    let mut stations = Vec::new();
+    for name in DEVICES {
+        let broker = Wire::to(address(&operator.endpoints().broker)?).await?;
+        let door = Wire::to(address(&operator.endpoints().device_door)?).await?;
+        let claim = folder.join(format!("{name}.claim"));
+        operator.claim(&claim, None).await?;
+        let mut content: serde_json::Value = serde_json::from_slice(&std::fs::read(&claim)?)?;
+        content["uplink"]["broker"] = format!("mqtts://{}", broker.address()).into();
+        content["uplink"]["door"] = format!("https://{}/", door.address()).into();
+        std::fs::write(&claim, content.to_string())?;
+        let spec = AgentSpec {
+            name: name.to_owned(),
+            class: DEVICE_CLASS.to_owned(),
+            gateway: false,
+        };
+        let mut agent = Agent::enrol(spec, &folder.join(name), &claim).await?;
+        agent.start().await?;
+        stations.push((agent, broker, door));
+    }
+    Ok(stations)
+}
+
+async fn with_callers(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Result<Vec<Station>> {
+    let scene = scenes::render(&folder.join("scene"), 1, 7)
+        .await?
+        .into_iter()
+        .next()
+        .context("no scene")?;
+    let (x, y) =
+        scenes::inner_point(&scene.largest_object()?).context("an object without an inside")?;
+    let picture = std::fs::read(&scene.image)?;
+    let mut running = Vec::new();
+    for (agent, broker, door) in stations {
+        let url = format!(
+            "http://{}/v1/models/{MODEL}/segment",
+            agent.doors()?.serving
+        );
+        let caller = Caller::start(url, picture.clone(), json!({"points": [{"x": x, "y": y}]}));
+        running.push(Station {
+            agent,
+            broker,
+            door,
+            caller,
+        });
+    }
+    Ok(running)
+}
+
+/// Brings a release to all devices at once, and gives the moment before its desired states.
+async fn roll_out(operator: &Operator, release: &ReleaseView) -> Result<Timestamp> {
+    let count = u32::try_from(DEVICES.len())?;
+    let begun = crate::now();
+    let rollout = operator.roll_out(release.id, "all", count).await?;
+    let view = operator.ended(rollout, ENDED_WITHIN, |_| ()).await?;
+    ensure!(
+        matches!(view.state, RolloutState::Completed { .. }),
+        "the rollout ended as {:?}",
+        view.state
+    );
+    Ok(begun)
+}
+
+fn address(url: &str) -> Result<SocketAddr> {
+    let url = reqwest::Url::parse(url)?;
+    let port = url
+        .port_or_known_default()
+        .context("an address without a port")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn bundle_bytes(release: &ReleaseView) -> Result<f64> {
+    let build = release
+        .builds
+        .iter()
+        .find(|build| build.device_class.as_str() == DEVICE_CLASS);
+    let build = build.context("a release without a build for the devices")?;
+    Ok((build.manifest_bytes + build.files_bytes) as f64)
+}
+
+/// From the operator's call, which comes before the desired state is published, to the first answer
+/// of the new release.
+fn latencies(published: &[(String, Timestamp)], asked: &[Vec<Asked>]) -> Result<Vec<Row>> {
+    let mut seconds = Vec::new();
+    for (release, begun) in published {
+        for calls in asked {
+            let first = calls
+                .iter()
+                .find(|call| call.release.as_deref() == Some(release));
+            let first = first.with_context(|| format!("nobody heard release {release} answer"))?;
+            seconds.push(first.at.duration_since(*begun).as_secs_f64());
+        }
+    }
+    Ok(vec![
+        Row::printed("desired_to_serving_p50", quantile(&seconds, 0.5), "s"),
+        Row::printed("desired_to_serving_p95", quantile(&seconds, 0.95), "s"),
+    ])
+}
+
+/// What callers felt: no failed request, and no slow ones around the switch.
+fn switching(asked: &[Vec<Asked>]) -> Vec<Row> {
+    let failed = asked
+        .iter()
+        .flatten()
+        .filter(|call| call.release.is_none())
+        .count() as f64;
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for calls in asked {
+        let switches: Vec<Timestamp> = calls
+            .windows(2)
+            .filter(|pair| pair[0].release != pair[1].release)
+            .map(|pair| pair[1].at)
+            .collect();
+        for call in calls {
+            let near = switches
+                .iter()
+                .any(|at| call.at.duration_since(*at).abs().unsigned_abs() <= WINDOW);
+            let side = if near { &mut inside } else { &mut outside };
+            side.push(call.took.as_secs_f64() * 1e3);
+        }
+    }
+    let (within, without) = (quantile(&inside, 0.99), quantile(&outside, 0.99));
+    let requests = asked.iter().map(Vec::len).sum::<usize>() as f64;
+    vec![
+        Row::printed("requests", requests, "requests while updating"),
+        Row::printed("switch_failed", failed, "failed requests").must("0", failed == 0.0),
+        Row::printed("switch_p99", within, "ms")
+            .beside(without)
+            .must("≤ p99 outside + 5 ms", within <= without + 5.0),
+    ]
+}
