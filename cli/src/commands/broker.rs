@@ -32,11 +32,12 @@ pub enum Broker {
 /// Eclipse Mosquitto 2: listener with mutual TLS, certificate authority, per-device rights.
 ///
 /// Run it again when devices were enrolled behind a gateway: the gateway's rights name them. Mosquitto
-/// reads the rights anew at SIGHUP.
+/// reads the rights anew at SIGHUP. Paths in the configuration are relative: start Mosquitto in that
+/// folder, as a user that may read `server.key.pem`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: espalier broker config mosquitto --into /etc/mosquitto/espalier && \
-    mosquitto -c /etc/mosquitto/espalier/mosquitto.conf"
+    cd /etc/mosquitto/espalier && mosquitto -c mosquitto.conf"
 )]
 pub struct Mosquitto {
     /// The folder to write into; files of the same names are replaced
