@@ -1,5 +1,5 @@
 /** Views as the API gives them, for tests. */
-import type { Device, FleetEvent, Rollout } from "../src/api/client";
+import type { Assignment, Device, FleetEvent, Rollout, Stage } from "../src/api/client";
 
 export function device(changes: Partial<Device> = {}): Device {
   return {
@@ -36,6 +36,31 @@ export function rollout(changes: Partial<Rollout> = {}): Rollout {
     actions: [],
     ...changes,
   } as Rollout;
+}
+
+export function stage(changes: Partial<Stage> = {}): Stage {
+  return {
+    name: "canary",
+    size: { count: 1 },
+    success_percent: 100,
+    failure_percent: 5,
+    min_sample: 1,
+    timeout_seconds: 5400,
+    on_failure: "pause",
+    progress: "open",
+    counts: COUNTS,
+    ...changes,
+  };
+}
+
+export function assignment(changes: object): Assignment {
+  const place = { id: "01900000-0000-7000-8000-000000000003", device: "camera-07", stage: 0 };
+  return { ...place, goal: "install", attempt: 1, phase: "pending", ...changes } as Assignment;
+}
+
+/** An assignment whose device serves the release. */
+export function served(device: string, bytes_downloaded: number, duration_ms: number): Assignment {
+  return assignment({ device, phase: "active", state: "active", bytes_downloaded, duration_ms });
 }
 
 /** An event `id` seconds after ten. */

@@ -9,7 +9,7 @@ import { versionQuery } from "../src/api/queries";
 import { Actions } from "../src/pages/rollouts/Actions";
 import { StageBar } from "../src/pages/rollouts/StageBar";
 import { SignIn } from "../src/session/SignIn";
-import { DataTable } from "../src/ui/DataTable";
+import { type Column, DataTable } from "../src/ui/DataTable";
 import { DevelopmentBanner } from "../src/ui/DevelopmentBanner";
 import { rollout } from "./examples";
 
@@ -25,9 +25,9 @@ function show(page: ReactNode, trust: "development" | "production" = "production
 
 test("development keys are said, production keys are not", () => {
   show(<DevelopmentBanner />, "development");
-  expect(screen.getByText("Development keys")).toBeTruthy();
+  expect(screen.getByText("Development keys.")).toBeTruthy();
   show(<DevelopmentBanner />, "production");
-  expect(screen.getAllByText("Development keys")).toHaveLength(1);
+  expect(screen.getAllByText("Development keys.")).toHaveLength(1);
 });
 
 test("an action that is not allowed stays there and does nothing", async () => {
@@ -73,6 +73,34 @@ test("a table sorts by a click on its heading and says so", async () => {
   await userEvent.click(screen.getByRole("button", { name: /Name/ }));
   expect(names()).toEqual(["a", "b"]);
   expect(screen.getByRole("columnheader").getAttribute("aria-sort")).toBe("ascending");
+});
+
+test("figures sort as numbers, and those that are not there stand last", async () => {
+  type Row = { name: string; size: number | undefined };
+  const columns: Column<Row>[] = [
+    { id: "name", header: "Name", accessorFn: (row) => row.name },
+    { id: "size", header: "Size", numeric: true, accessorFn: (row) => row.size },
+  ];
+  const rows = [
+    { name: "none", size: undefined },
+    { name: "ten", size: 10 },
+    { name: "nine", size: 9 },
+  ];
+  show(<DataTable caption="Things" columns={columns} rows={rows} rowKey={(row) => row.name} />);
+  const names = () => screen.getAllByRole("row").slice(1).map((row) => row.firstChild?.textContent);
+  await userEvent.click(screen.getByRole("button", { name: /Size/ }));
+  expect(names()).toEqual(["nine", "ten", "none"]);
+  await userEvent.click(screen.getByRole("button", { name: /Size/ }));
+  expect(names()).toEqual(["ten", "nine", "none"]);
+});
+
+test("a table of thousands draws some, and more when asked", async () => {
+  const rows = Array.from({ length: 450 }, (_, place) => ({ name: `device-${place}` }));
+  const columns = [{ id: "name", header: "Name", accessorFn: (row: { name: string }) => row.name }];
+  show(<DataTable caption="Things" columns={columns} rows={rows} rowKey={(row) => row.name} />);
+  expect(screen.getAllByRole("cell")).toHaveLength(200);
+  await userEvent.click(screen.getByRole("button", { name: /200 of 450/ }));
+  expect(screen.getAllByRole("cell")).toHaveLength(400);
 });
 
 test("an empty token cannot be sent", async () => {

@@ -6,7 +6,8 @@ import { all, api, view } from "./client";
 /** Views are read again this often even without events: a lost event costs freshness, never truth. */
 const FALLBACK_MS = 15_000;
 
-const page = (after: string | undefined) => (after === undefined ? {} : { after });
+/** As few questions as the API allows: its largest page. */
+const page = (after: string | undefined) => ({ limit: 1000, ...(after !== undefined && { after }) });
 
 export const versionQuery = queryOptions({
   queryKey: ["version"],
@@ -24,6 +25,14 @@ export const deviceQuery = (name: string) =>
   queryOptions({
     queryKey: ["devices", name],
     queryFn: () => view(api.GET("/api/v1/devices/{name}", { params: { path: { name } } })),
+    refetchInterval: FALLBACK_MS,
+  });
+
+export const deviceLogQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["devices", name, "events"],
+    queryFn: () =>
+      all((after) => api.GET("/api/v1/devices/{name}/events", { params: { path: { name }, query: page(after) } })),
     refetchInterval: FALLBACK_MS,
   });
 

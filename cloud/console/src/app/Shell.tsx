@@ -27,7 +27,7 @@ const ROOMS = [
   { to: "/fleet", label: "Fleet", icon: FleetIcon },
   { to: "/rollouts", label: "Rollouts", icon: RolloutsIcon },
   { to: "/models", label: "Models and builds", icon: ModelsIcon },
-  { to: "/try", label: "Try it", icon: TryIcon },
+  { to: "/try", label: "Try a picture", icon: TryIcon },
 ] as const;
 
 /** The frame around every page: rooms, what keys sign here, whether the page is live. */
@@ -40,6 +40,9 @@ export function Shell() {
       navbar={{ width: 232, breakpoint: "sm", collapsed: { mobile: !opened } }}
       padding="lg"
     >
+      <a className="skip-link" href="#content">
+        Skip to the page
+      </a>
       <AppShell.Header>
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
           <Group gap="sm" wrap="nowrap">
@@ -65,7 +68,7 @@ export function Shell() {
           <About />
         </AppShell.Section>
       </AppShell.Navbar>
-      <AppShell.Main>
+      <AppShell.Main id="content" tabIndex={-1}>
         <DevelopmentBanner />
         <Outlet />
       </AppShell.Main>
@@ -123,7 +126,7 @@ function LiveBadge({ live }: { live: Live }) {
   const { label, color, meaning } = LIVE_WORDS[live];
   return (
     <Tooltip label={meaning}>
-      <Badge variant="dot" color={color} role="status">
+      <Badge variant="dot" color={color} radius="xl" role="status">
         {label}
       </Badge>
     </Tooltip>

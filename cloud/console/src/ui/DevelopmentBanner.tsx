@@ -1,4 +1,4 @@
-import { Alert, Code } from "@mantine/core";
+import { Code } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { versionQuery } from "../api/queries";
@@ -9,9 +9,12 @@ export function DevelopmentBanner() {
   const version = useQuery(versionQuery);
   if (version.data?.trust !== "development") return null;
   return (
-    <Alert color="orange" variant="light" icon={<KeyIcon />} title="Development keys" mb="md" py="xs">
-      The release keys lie beside the server that uses them. Devices refuse what they sign unless they were started with{" "}
-      <Code>--development-trust</Code>.
-    </Alert>
+    <div className="trust-banner" role="note">
+      <KeyIcon />
+      <span>
+        <strong>Development keys.</strong> They lie beside the server that uses them. Devices refuse what they sign
+        unless they were started with <Code>--development-trust</Code>.
+      </span>
+    </div>
   );
 }

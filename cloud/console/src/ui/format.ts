@@ -28,10 +28,42 @@ export function count(value: number): string {
   return new Intl.NumberFormat("en", { useGrouping: true }).format(value).replaceAll(",", "\u202f");
 }
 
+/** A number of things: `1 gateway`, `4 devices`. */
+export function many(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+}
+
 function significant(value: number): string {
   if (value >= 100) return value.toFixed(0);
   if (value >= 10) return value.toFixed(1);
   return value.toFixed(2);
+}
+
+/** A span of whole seconds in its largest fitting unit: `45 s`, `10 min`, `1 h`, `1 h 30 min`. */
+export function span(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const rest = minutes % 60;
+  return `${Math.floor(minutes / 60)} h${rest === 0 ? "" : ` ${rest} min`}`;
+}
+
+/** The middle of some figures; undefined where there are none. */
+export function median(figures: number[]): number | undefined {
+  const sorted = figures.toSorted((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  const [low, high] = [sorted[sorted.length % 2 === 0 ? half - 1 : half], sorted[half]];
+  return low === undefined || high === undefined ? undefined : (low + high) / 2;
+}
+
+/** The time of day, to the second, on a clock of 24 hours: `09:29:27`. */
+export function clock(at: string): string {
+  return new Date(at).toLocaleTimeString([], { hourCycle: "h23" });
+}
+
+/** A day, with the month as a word: nobody reads it the wrong way round. */
+export function day(at: string): string {
+  return new Date(at).toLocaleDateString([], { dateStyle: "medium" });
 }
 
 /** How long ago `then` was, in the largest unit that says something: `12 s ago`. */

@@ -1,14 +1,28 @@
 import { Badge, CopyButton, Group, Text, Title, Tooltip, UnstyledButton } from "@mantine/core";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useSyncExternalStore } from "react";
 
 import { ago, short, words } from "./format";
 
+type HeadingProps = {
+  /** Also the window's title. */
+  title: string;
+  /** What stands beside the title: a state. */
+  mark?: ReactNode;
+  about?: ReactNode;
+  /** What can be done. */
+  children?: ReactNode;
+};
+
 /** A page's heading with what can be done beside it. */
-export function Heading({ title, about, children }: { title: ReactNode; about?: ReactNode; children?: ReactNode }) {
+export function Heading({ title, mark, about, children }: HeadingProps) {
   return (
-    <Group justify="space-between" align="flex-start" mb="md" gap="sm">
+    <Group justify="space-between" align="flex-start" mb="lg" gap="sm">
+      <title>{`${title} · Espalier`}</title>
       <div>
-        <Title order={2}>{title}</Title>
+        <Group gap="sm">
+          <Title order={2}>{title}</Title>
+          {mark}
+        </Group>
         {about && (
           <Text c="dimmed" size="sm" component="div">
             {about}
@@ -20,14 +34,40 @@ export function Heading({ title, about, children }: { title: ReactNode; about?: 
   );
 }
 
+/** A part of a page under its own heading. */
+export function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section aria-label={title}>
+      <Title order={4} mb="xs">
+        {title}
+      </Title>
+      {children}
+    </section>
+  );
+}
+
 /** The start of a digest or id; the whole in a tooltip, and copied by a click. */
 export function Digest({ value, label = "digest" }: { value: string; label?: string }) {
+  return <Copied value={value} shown={short(value)} label={label} />;
+}
+
+/** A command of the operator's tool; copied by a click. */
+export function Command({ line }: { line: string }) {
+  return <Copied value={line} shown={line} label="command" />;
+}
+
+function Copied({ value, shown, label }: { value: string; shown: string; label: string }) {
   return (
     <CopyButton value={value}>
       {({ copied, copy }) => (
-        <Tooltip label={copied ? "copied" : value} multiline maw={420} style={{ wordBreak: "break-all" }}>
-          <UnstyledButton className="digest" onClick={copy} aria-label={`Copy ${label} ${value}`}>
-            {short(value)}
+        <Tooltip
+          label={copied ? "copied" : shown === value ? "copy" : value}
+          multiline
+          maw={420}
+          style={{ wordBreak: "break-all" }}
+        >
+          <UnstyledButton className="copied" onClick={copy} aria-label={`Copy ${label} ${value}`}>
+            {shown}
           </UnstyledButton>
         </Tooltip>
       )}
@@ -37,27 +77,24 @@ export function Digest({ value, label = "digest" }: { value: string; label?: str
 
 /** How long ago something was, kept true while the page is open. */
 export function Ago({ at }: { at: string }) {
-  const now = useNow(1000);
+  // The snapshot is the text itself, so that a table of times is drawn again only where a text changed.
+  const text = useSyncExternalStore(everySecond, () => ago(at, Date.now()));
   return (
     <Tooltip label={new Date(at).toLocaleString()}>
-      <Text span size="sm">
-        {ago(at, now)}
+      <Text span inherit>
+        {text}
       </Text>
     </Tooltip>
   );
 }
 
-function useNow(everyMs: number): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
-  }, [everyMs]);
-  return now;
+function everySecond(tell: () => void): () => void {
+  const timer = setInterval(tell, 1000);
+  return () => clearInterval(timer);
 }
 
 const GOOD = ["active", "passed", "completed", "signed", "returned", "ready"];
-const BAD = ["failed", "gate_failed", "rolled-back", "silent", "return-failed", "return-silent", "aborted", "refused"];
+const BAD = ["failed", "gate_failed", "rolled-back", "silent", "return-failed", "return-silent", "aborted", "refused", "revoked"];
 const WAITING = ["pending", "draft", "queued", "waiting", "cancelled", "withdrawn", "closed"];
 const STOPPED = ["paused", "reverting", "reverted", "returning"];
 
@@ -73,23 +110,22 @@ export function stateColor(state: string): string {
 /** A state as a word; the colour only repeats it. */
 export function State({ state, title }: { state: string; title?: string | undefined }) {
   const badge = (
-    <Badge color={stateColor(state)} variant="light" tt="none" radius="sm">
+    <Badge color={stateColor(state)} {...(title && { tabIndex: 0 })}>
       {words(state)}
     </Badge>
   );
-  return title ? (
+  if (!title) return badge;
+  return (
     <Tooltip label={title} multiline maw={420}>
       {badge}
     </Tooltip>
-  ) : (
-    badge
   );
 }
 
 /** Where there is nothing: an empty cell reads like a mistake. */
 export function Nothing() {
   return (
-    <Text span c="dimmed" aria-label="none">
+    <Text span inherit c="dimmed" aria-label="none">
       –
     </Text>
   );
@@ -99,10 +135,10 @@ export function Nothing() {
 export function Figure({ name, value, about }: { name: string; value: ReactNode; about?: ReactNode }) {
   return (
     <div>
-      <Text size="xs" c="dimmed" tt="uppercase" fw={600} style={{ letterSpacing: 0.4 }}>
+      <Text size="xs" c="dimmed" fw={600}>
         {name}
       </Text>
-      <Text fw={650} fz="lg" component="div">
+      <Text fw={650} fz="xl" lh={1.3} component="div" className="figures">
         {value}
       </Text>
       {about && (
@@ -111,5 +147,19 @@ export function Figure({ name, value, about }: { name: string; value: ReactNode;
         </Text>
       )}
     </div>
+  );
+}
+
+/** Names and values below one another. */
+export function Facts({ facts }: { facts: [name: string, value: ReactNode][] }) {
+  return (
+    <dl className="facts">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }

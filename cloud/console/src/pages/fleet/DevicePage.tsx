@@ -1,13 +1,16 @@
-import { Anchor, Breadcrumbs, Card, Code, Group, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
+import { Anchor, Breadcrumbs, Card, Grid, Group, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
 import type { Device, DeviceModel } from "../../api/client";
-import { deviceQuery } from "../../api/queries";
-import { Ago, Digest, Figure, Heading, Nothing, State } from "../../ui/parts";
-import { words } from "../../ui/format";
+import { deviceLogQuery, deviceQuery } from "../../api/queries";
+import { Log } from "../../ui/Log";
+import { day, words } from "../../ui/format";
+import { Ago, Digest, Facts, Heading, Nothing, Section, State } from "../../ui/parts";
 import { Loaded } from "../../ui/states";
+import { Via } from "./FleetPage";
 import { LabelEditor } from "./LabelEditor";
+import { inventoryFacts } from "./inventory";
 
 export function DevicePage() {
   const { name } = useParams({ from: "/fleet/$name" });
@@ -15,72 +18,88 @@ export function DevicePage() {
   return (
     <>
       <Breadcrumbs mb="xs">
-        <Anchor component={Link} to="/fleet">
+        <Anchor component={Link} to="/fleet" size="sm">
           Fleet
         </Anchor>
-        <Text>{name}</Text>
+        <Text size="sm">{name}</Text>
       </Breadcrumbs>
-      <Loaded query={device}>{(view) => <DeviceFacts device={view} />}</Loaded>
+      <Loaded query={device}>{(view) => <DeviceView key={name} device={view} />}</Loaded>
     </>
   );
 }
 
-function DeviceFacts({ device }: { device: Device }) {
+function DeviceView({ device }: { device: Device }) {
+  const log = useQuery(deviceLogQuery(device.name));
   return (
-    <Stack gap="lg">
-      <Heading title={device.name} about={`${device.role} of class ${device.class}`} />
-      <Card withBorder>
-        <SimpleGrid cols={{ base: 2, md: 4 }}>
-          <Figure name="Via" value={device.gateway ?? "cloud"} />
-          <Figure name="Last report" value={device.last_seen ? <Ago at={device.last_seen} /> : "never"} />
-          <Figure name="Enrolled" value={<Ago at={device.enrolled_at} />} />
-          <Figure
-            name="Certificate"
-            value={device.certificate.revoked ? <State state="refused" title="revoked" /> : "valid"}
-            about={`until ${new Date(device.certificate.not_after).toLocaleDateString()}`}
-          />
-        </SimpleGrid>
-      </Card>
-      <section>
-        <Title order={4} mb="xs">
-          Models
-        </Title>
-        <Models models={device.models} />
-      </section>
-      <section>
-        <Title order={4} mb="xs">
-          Labels
-        </Title>
-        <LabelEditor device={device} />
-      </section>
-      <section>
-        <Title order={4} mb="xs">
-          Refused
-        </Title>
-        <Refused device={device} />
-      </section>
-      {device.inventory && (
-        <section>
-          <Title order={4} mb="xs">
-            What it says about itself
-          </Title>
-          <Inventory inventory={device.inventory as Record<string, unknown>} />
-        </section>
-      )}
-    </Stack>
+    <>
+      <Heading
+        title={device.name}
+        mark={device.certificate.revoked && <State state="revoked" title="Its certificate was revoked: no door opens to it." />}
+        about={`${device.role} of class ${device.class}`}
+      />
+      <Grid gap="xl">
+        <Grid.Col span={{ base: 12, lg: 8 }}>
+          <Stack gap="xl">
+            <Section title="Models">
+              <Models models={device.models} />
+            </Section>
+            <Section title="Refused">
+              <Refused device={device} />
+            </Section>
+            <Section title="What happened">
+              <Loaded query={log}>{(events) => <Log events={events} />}</Loaded>
+            </Section>
+          </Stack>
+        </Grid.Col>
+        <Grid.Col span={{ base: 12, lg: 4 }}>
+          <Stack gap="xl">
+            <Section title="Who it is">
+              <Identity device={device} />
+            </Section>
+            <Section title="Labels">
+              <LabelEditor device={device} />
+            </Section>
+            {device.inventory && (
+              <Section title="What it says about itself">
+                <Card py="xs">
+                  <Facts facts={inventoryFacts(device.inventory as Record<string, unknown>)} />
+                </Card>
+              </Section>
+            )}
+          </Stack>
+        </Grid.Col>
+      </Grid>
+    </>
+  );
+}
+
+function Identity({ device }: { device: Device }) {
+  const { revoked, not_after, key_id } = device.certificate;
+  return (
+    <Card py="xs">
+      <Facts
+        facts={[
+          ["Via", <Via key="via" device={device} />],
+          ["Last report", device.last_seen ? <Ago key="seen" at={device.last_seen} /> : "never"],
+          ["Enrolled", <Ago key="enrolled" at={device.enrolled_at} />],
+          ["Certificate", revoked ? "revoked" : `valid until ${day(not_after)}`],
+          ["Key", <Digest key="key" value={key_id} label="key id" />],
+        ]}
+      />
+    </Card>
   );
 }
 
 function Models({ models }: { models: DeviceModel[] }) {
-  if (models.length === 0) return <Text c="dimmed">No model was rolled out to it yet.</Text>;
+  if (models.length === 0) return <Text size="sm" c="dimmed">No model was rolled out to it yet.</Text>;
   return (
     <Table.ScrollContainer minWidth={640}>
-      <Table aria-label="Models on this device">
+      <Table className="data-table" aria-label="Models on this device">
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Model</Table.Th>
             <Table.Th>State</Table.Th>
-            <Table.Th>Serves</Table.Th>
+            <Table.Th>Serves release</Table.Th>
             <Table.Th>Keeps for a revert</Table.Th>
             <Table.Th>Wanted</Table.Th>
           </Table.Tr>
@@ -90,11 +109,16 @@ function Models({ models }: { models: DeviceModel[] }) {
             <Table.Tr key={model.model}>
               <Table.Td fw={600}>{model.model}</Table.Td>
               <Table.Td>
-                {model.phase ? <State state={model.phase} title={model.failure ?? undefined} /> : <Nothing />}
+                {model.phase ? <State state={model.phase} /> : <Nothing />}
+                {model.failure && (
+                  <Text size="xs" c="dimmed">
+                    {words(model.failure)}
+                  </Text>
+                )}
               </Table.Td>
-              <Table.Td>{model.active ? <Digest value={model.active.release_digest} /> : <Nothing />}</Table.Td>
-              <Table.Td>{model.previous ? <Digest value={model.previous.release_digest} /> : <Nothing />}</Table.Td>
-              <Table.Td>{model.desired ? <Digest value={model.desired.release_digest} /> : <Nothing />}</Table.Td>
+              <Release slot={model.active} />
+              <Release slot={model.previous} />
+              <Release slot={model.desired} />
             </Table.Tr>
           ))}
         </Table.Tbody>
@@ -103,40 +127,30 @@ function Models({ models }: { models: DeviceModel[] }) {
   );
 }
 
-function Refused({ device }: { device: Device }) {
-  if (device.refused.length === 0) return <Text c="dimmed">It refused nothing.</Text>;
-  return (
-    <Stack gap="xs">
-      {device.refused.map((refused, place) => (
-        <Group key={place} gap="sm" align="flex-start" wrap="nowrap">
-          <State state="refused" />
-          <div>
-            <Text size="sm" fw={600}>
-              {words(refused.attack)}
-            </Text>
-            <Text size="sm" c="dimmed">
-              {refused.detail} (<Ago at={refused.at} />)
-            </Text>
-          </div>
-        </Group>
-      ))}
-    </Stack>
-  );
+function Release({ slot }: { slot: { release_digest: string } | null | undefined }) {
+  return <Table.Td>{slot ? <Digest value={slot.release_digest} label="release digest" /> : <Nothing />}</Table.Td>;
 }
 
-function Inventory({ inventory }: { inventory: Record<string, unknown> }) {
+function Refused({ device }: { device: Device }) {
+  if (device.refused.length === 0) return <Text size="sm" c="dimmed">It refused nothing.</Text>;
   return (
-    <Table withRowBorders={false} w="auto" verticalSpacing={4}>
-      <Table.Tbody>
-        {Object.entries(inventory).map(([name, value]) => (
-          <Table.Tr key={name}>
-            <Table.Td c="dimmed">{words(name)}</Table.Td>
-            <Table.Td>
-              <Code>{typeof value === "string" ? value : JSON.stringify(value)}</Code>
-            </Table.Td>
-          </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
+    <Stack gap="xs">
+      {device.refused.map((refused) => (
+        <Card key={`${refused.at} ${refused.attack} ${refused.detail}`} py="xs">
+          <Group gap="sm" justify="space-between">
+            <State state="refused" />
+            <Text size="xs" c="dimmed">
+              <Ago at={refused.at} />
+            </Text>
+          </Group>
+          <Text size="sm" fw={600} mt={4}>
+            {words(refused.attack)}
+          </Text>
+          <Text size="sm" c="dimmed">
+            {refused.detail}
+          </Text>
+        </Card>
+      ))}
+    </Stack>
   );
 }

@@ -1,38 +1,37 @@
-import { Accordion, Anchor, Code, Group, Progress, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Card, Group, Progress, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
 import type { Build, Model, ModelVersion, Release } from "../../api/client";
 import { buildsQuery, modelVersionsQuery, modelsQuery, releasesQuery } from "../../api/queries";
 import { type Column, DataTable } from "../../ui/DataTable";
-import { bytes, milliseconds, percent, short } from "../../ui/format";
-import { Ago, Digest, Heading, Nothing, State } from "../../ui/parts";
+import { bytes, milliseconds, percent, words } from "../../ui/format";
+import { Ago, Command, Digest, Heading, Nothing, Section, State } from "../../ui/parts";
 import { Empty, Loaded } from "../../ui/states";
-import { evaluation, shareOfFull, stageDone } from "./build";
+import { evaluation, shareOfFull, stageDone, trouble } from "./build";
 
 export function ModelsPage() {
   const models = useQuery(modelsQuery);
   const builds = useQuery(buildsQuery);
   const releases = useQuery(releasesQuery);
   return (
-    <Stack gap="xl">
-      <section>
-        <Heading title="Models" about="Full models, from which builds for classes of devices are made." />
-        <Loaded query={models}>{(rows) => <Models models={rows} />}</Loaded>
-      </section>
-      <section>
-        <Title order={3} mb="xs">
-          Builds
-        </Title>
-        <Loaded query={builds}>{(rows) => <Builds builds={rows} />}</Loaded>
-      </section>
-      <section>
-        <Title order={3} mb="xs">
-          Releases
-        </Title>
-        <Loaded query={releases}>{(rows) => <Releases releases={rows} />}</Loaded>
-      </section>
-    </Stack>
+    <>
+      <Heading
+        title="Models and builds"
+        about="Full models, the measured builds that the forge made of them, and the releases that devices take."
+      />
+      <Stack gap="xl">
+        <Section title="Full models">
+          <Loaded query={models}>{(rows) => <Models models={rows} />}</Loaded>
+        </Section>
+        <Section title="Builds">
+          <Loaded query={builds}>{(rows) => <Builds builds={rows} />}</Loaded>
+        </Section>
+        <Section title="Releases">
+          <Loaded query={releases}>{(rows) => <Releases releases={rows} />}</Loaded>
+        </Section>
+      </Stack>
+    </>
   );
 }
 
@@ -40,28 +39,25 @@ function Models({ models }: { models: Model[] }) {
   if (models.length === 0) {
     return (
       <Empty title="No models yet">
-        <Code>espalier model import FOLDER</Code> brings one in.
+        <Command line="espalier model import FOLDER" />
+        <div>brings one in: ONNX graphs with their model.json.</div>
       </Empty>
     );
   }
   return (
-    <Accordion variant="separated" defaultValue={models.length === 1 ? (models[0]?.name ?? null) : null}>
+    <Stack gap="sm">
       {models.map((model) => (
-        <Accordion.Item key={model.name} value={model.name}>
-          <Accordion.Control>
-            <Group gap="sm">
-              <Text fw={650}>{model.name}</Text>
-              <Text size="sm" c="dimmed">
-                {model.task}
-              </Text>
-            </Group>
-          </Accordion.Control>
-          <Accordion.Panel>
-            <Versions model={model.name} />
-          </Accordion.Panel>
-        </Accordion.Item>
+        <Card key={model.name}>
+          <Group gap="sm" align="baseline">
+            <Text fw={650}>{model.name}</Text>
+            <Text size="sm" c="dimmed">
+              {words(model.task)}
+            </Text>
+          </Group>
+          <Versions model={model.name} />
+        </Card>
       ))}
-    </Accordion>
+    </Stack>
   );
 }
 
@@ -87,6 +83,7 @@ const VERSION_COLUMNS: Column<ModelVersion>[] = [
   {
     id: "size",
     header: "Size",
+    numeric: true,
     accessorFn: (version) => version.total_bytes,
     cell: ({ row: { original: version } }) => bytes(version.total_bytes),
   },
@@ -107,7 +104,8 @@ function Builds({ builds }: { builds: Build[] }) {
   if (builds.length === 0) {
     return (
       <Empty title="No builds yet">
-        <Code>espalier build create --model NAME --class CLASS --recipe FILE</Code> asks the forge for one.
+        <Command line="espalier build create --model NAME --class CLASS --recipe FILE" />
+        <div>asks the forge for one.</div>
       </Empty>
     );
   }
@@ -118,15 +116,16 @@ const BUILD_COLUMNS: Column<Build>[] = [
   {
     id: "id",
     header: "Build",
-    accessorFn: (build) => build.id,
+    accessorFn: (build) => `${build.model} ${build.device_class}`,
     cell: ({ row: { original: build } }) => (
-      <Anchor component={Link} to={`/models/builds/${build.id}`} className="digest" fw={600}>
-        {short(build.id)}…
-      </Anchor>
+      <Group gap={8} wrap="nowrap">
+        <Anchor component={Link} to={`/models/builds/${build.id}`} fw={600} inherit style={{ whiteSpace: "nowrap" }}>
+          {build.model} for {build.device_class}
+        </Anchor>
+        <Digest value={build.id} label="build id" />
+      </Group>
     ),
   },
-  { id: "model", header: "Model", accessorFn: (build) => build.model },
-  { id: "class", header: "Class", accessorFn: (build) => build.device_class },
   {
     id: "state",
     header: "State",
@@ -135,13 +134,15 @@ const BUILD_COLUMNS: Column<Build>[] = [
   },
   {
     id: "size",
-    header: "Size",
+    header: "Size, of the full model",
+    numeric: true,
     accessorFn: (build) => evaluation(build)?.bytes,
     cell: ({ row: { original: build } }) => <Size build={build} />,
   },
   {
     id: "latency",
     header: "Latency (median)",
+    numeric: true,
     accessorFn: (build) => evaluation(build)?.latency_ms_p50,
     cell: ({ row: { original: build } }) => {
       const measured = evaluation(build);
@@ -151,6 +152,7 @@ const BUILD_COLUMNS: Column<Build>[] = [
   {
     id: "agreement",
     header: "Agreement",
+    numeric: true,
     accessorFn: (build) => evaluation(build)?.agreement_iou,
     cell: ({ row: { original: build } }) => evaluation(build)?.agreement_iou.toFixed(4) ?? <Nothing />,
   },
@@ -166,7 +168,7 @@ function Standing({ build }: { build: Build }) {
   const done = stageDone(build);
   return (
     <>
-      <State state={build.state} title={build.state === "failed" ? build.detail : undefined} />
+      <State state={build.state} title={trouble(build)} />
       {build.state === "running" && (
         <Text size="xs" c="dimmed">
           {build.stage}
@@ -181,12 +183,12 @@ function Size({ build }: { build: Build }) {
   const measured = evaluation(build);
   if (!measured) return <Nothing />;
   return (
-    <Text size="sm">
+    <>
       {bytes(measured.bytes)}{" "}
-      <Text span size="xs" c="dimmed">
-        {percent(shareOfFull(measured))} of full
+      <Text span inherit c="dimmed">
+        {percent(shareOfFull(measured))}
       </Text>
-    </Text>
+    </>
   );
 }
 
@@ -194,7 +196,8 @@ function Releases({ releases }: { releases: Release[] }) {
   if (releases.length === 0) {
     return (
       <Empty title="No releases yet">
-        <Code>espalier release create BUILD…</Code> drafts one, <Code>espalier release sign</Code> signs it.
+        <Command line="espalier release create BUILD…" />
+        <div>drafts one of builds that passed their gates.</div>
       </Empty>
     );
   }
@@ -209,7 +212,7 @@ const RELEASE_COLUMNS: Column<Release>[] = [
     cell: ({ row: { original: release } }) => <Digest value={release.digest} label="release digest" />,
   },
   { id: "model", header: "Model", accessorFn: (release) => release.model },
-  { id: "counter", header: "Counter", accessorFn: (release) => release.counter },
+  { id: "counter", header: "Number", numeric: true, accessorFn: (release) => release.counter },
   {
     id: "state",
     header: "State",
@@ -227,7 +230,19 @@ const RELEASE_COLUMNS: Column<Release>[] = [
     accessorFn: (release) => release.created_at,
     cell: ({ row: { original: release } }) => <Ago at={release.created_at} />,
   },
+  {
+    id: "next",
+    header: "Next",
+    enableSorting: false,
+    accessorFn: nextCommand,
+    cell: ({ row: { original: release } }) => <Command line={nextCommand(release)} />,
+  },
 ];
+
+/** What an operator does next with a release: keys are on their machine, so it is not done from here. */
+function nextCommand(release: Release): string {
+  return release.state === "draft" ? `espalier release sign ${release.id}` : `espalier rollout start ${release.id}`;
+}
 
 function signature(release: Release): string {
   if (release.state === "draft") return "Not signed; no device would take it.";

@@ -20,3 +20,9 @@ export function shareOfFull(measured: Evaluation): number {
 export function stageDone(build: Build): number | undefined {
   return build.state === "running" && build.total > 0 ? (100 * build.done) / build.total : undefined;
 }
+
+/** Why a build cannot be released, where it has come to that. */
+export function trouble(build: Build): string | undefined {
+  if (build.state === "failed") return build.detail;
+  return build.state === "gate_failed" ? build.evaluation.gate_reasons.join("; ") : undefined;
+}

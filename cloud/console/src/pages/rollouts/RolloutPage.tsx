@@ -1,19 +1,18 @@
-import { Alert, Anchor, Breadcrumbs, Card, Grid, Group, Progress, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Alert, Anchor, Breadcrumbs, Card, Grid, Group, SimpleGrid, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { useMemo } from "react";
 
-import type { Assignment, FleetEvent, Rollout, Stage } from "../../api/client";
+import type { Assignment, Rollout, Stage } from "../../api/client";
 import { assignmentsQuery, rolloutLogQuery, rolloutQuery } from "../../api/queries";
-import { type Column, DataTable } from "../../ui/DataTable";
-import { short } from "../../ui/format";
-import { Ago, Digest, Heading, State } from "../../ui/parts";
-import { Empty, Loaded } from "../../ui/states";
+import { Log } from "../../ui/Log";
+import { bytes, many, milliseconds, short } from "../../ui/format";
+import { Ago, Digest, Figure, Heading, Section, State } from "../../ui/parts";
+import { Loaded } from "../../ui/states";
 import { Actions } from "./Actions";
+import { Assignments } from "./Assignments";
 import { ProgressChart } from "./ProgressChart";
 import { StageBar } from "./StageBar";
-import { sentence } from "./history";
-import { detail, downloaded, openStage, reason } from "./rollout";
+import { gate, openStage, reason, taken } from "./rollout";
 
 export function RolloutPage() {
   const { id } = useParams({ from: "/rollouts/$id" });
@@ -21,10 +20,12 @@ export function RolloutPage() {
   return (
     <>
       <Breadcrumbs mb="xs">
-        <Anchor component={Link} to="/rollouts">
+        <Anchor component={Link} to="/rollouts" size="sm">
           Rollouts
         </Anchor>
-        <Text className="digest">{short(id)}…</Text>
+        <Text size="sm" ff="monospace">
+          {short(id)}…
+        </Text>
       </Breadcrumbs>
       <Loaded query={rollout}>{(view) => <RolloutView rollout={view} />}</Loaded>
     </>
@@ -35,81 +36,103 @@ function RolloutView({ rollout }: { rollout: Rollout }) {
   const log = useQuery(rolloutLogQuery(rollout.id));
   const assignments = useQuery(assignmentsQuery(rollout.id));
   return (
-    <Stack gap="lg">
-      <Heading title={<Name rollout={rollout} />} about={<About rollout={rollout} />}>
+    <>
+      <Heading
+        title={`${rollout.model} to ${rollout.selector === "all" ? "all devices" : rollout.selector}`}
+        mark={<State state={rollout.state} />}
+        about={<About rollout={rollout} />}
+      >
         <Actions rollout={rollout} />
       </Heading>
-      {reason(rollout) && (
-        <Alert color="orange" variant="light" title={`It is ${rollout.state}`}>
-          {reason(rollout)}
-        </Alert>
-      )}
-      <SimpleGrid cols={{ base: 1, md: Math.min(Math.max(rollout.stages.length, 1), 3) }}>
-        {rollout.stages.map((stage) => (
-          <StageCard key={stage.name} stage={stage} />
-        ))}
-      </SimpleGrid>
-      <LeftOut rollout={rollout} />
-      <Grid gap="lg">
-        <Grid.Col span={{ base: 12, lg: 8 }}>
-          <SectionTitle>Devices</SectionTitle>
-          <Loaded query={assignments}>{(rows) => <Assignments rollout={rollout} rows={rows} />}</Loaded>
-        </Grid.Col>
-        <Grid.Col span={{ base: 12, lg: 4 }}>
-          <SectionTitle>What happened</SectionTitle>
-          <Loaded query={log}>
-            {(events) => (
-              <>
-                <ProgressChart events={events} total={rollout.counts.total} />
-                <Log events={events} stages={rollout.stages.map((stage) => stage.name)} />
-              </>
-            )}
-          </Loaded>
-        </Grid.Col>
-      </Grid>
-    </Stack>
-  );
-}
-
-function Name({ rollout }: { rollout: Rollout }) {
-  return (
-    <Group gap="sm">
-      {rollout.model}
-      <State state={rollout.state} title={reason(rollout)} />
-    </Group>
+      <Stack gap="lg">
+        <Why rollout={rollout} />
+        <Figures rollout={rollout} assignments={assignments.data ?? []} />
+        <SimpleGrid cols={{ base: 1, md: Math.min(Math.max(rollout.stages.length, 1), 3) }}>
+          {rollout.stages.map((stage, place) => (
+            <StageCard key={stage.name} stage={stage} place={place} />
+          ))}
+        </SimpleGrid>
+        <LeftOut rollout={rollout} />
+        <Grid gap="xl">
+          <Grid.Col span={{ base: 12, lg: 8 }}>
+            <Section title="Devices">
+              <Loaded query={assignments}>{(rows) => <Assignments stages={rollout.stages} rows={rows} />}</Loaded>
+            </Section>
+          </Grid.Col>
+          <Grid.Col span={{ base: 12, lg: 4 }}>
+            <Section title="What happened">
+              <Loaded query={log}>
+                {(events) => (
+                  <>
+                    <ProgressChart events={events} total={rollout.counts.total} />
+                    <Log events={events} stages={rollout.stages.map((stage) => stage.name)} />
+                  </>
+                )}
+              </Loaded>
+            </Section>
+          </Grid.Col>
+        </Grid>
+      </Stack>
+    </>
   );
 }
 
 function About({ rollout }: { rollout: Rollout }) {
   const stage = openStage(rollout);
   return (
-    <Group gap={6}>
-      release <Digest value={rollout.release_digest} label="release digest" /> to {rollout.selector}, created{" "}
-      <Ago at={rollout.created_at} />
+    <>
+      release <Digest value={rollout.release_digest} label="release digest" />, created <Ago at={rollout.created_at} />
       {stage && <>, in stage {stage}</>}
-    </Group>
+    </>
   );
 }
 
-function SectionTitle({ children }: { children: string }) {
+/** Who or what brought a rollout to a halt. */
+function Why({ rollout }: { rollout: Rollout }) {
+  const why = reason(rollout);
+  if (why === undefined) return null;
   return (
-    <Title order={4} mb="xs">
-      {children}
-    </Title>
+    <Alert color="orange" variant="light" title={`It is ${rollout.state}`}>
+      {why}
+    </Alert>
   );
 }
 
-function StageCard({ stage }: { stage: Stage }) {
+function Figures({ rollout: { counts }, assignments }: { rollout: Rollout; assignments: Assignment[] }) {
+  const { wire, serving } = taken(assignments);
   return (
-    <Card withBorder>
+    <SimpleGrid cols={{ base: 2, sm: 4 }}>
+      <Card>
+        <Figure name="Serve the release" value={`${counts.active} of ${counts.total}`} about="by their own signed reports" />
+      </Card>
+      <Card>
+        <Figure name="Failed" value={counts.failed} about="failed, went back, or silent" />
+      </Card>
+      <Card>
+        <Figure name="Told to serving" value={serving === undefined ? "–" : milliseconds(serving)} about="median of devices" />
+      </Card>
+      <Card>
+        <Figure name="On the wire" value={wire === 0 ? "–" : bytes(wire)} about="downloaded by all devices" />
+      </Card>
+    </SimpleGrid>
+  );
+}
+
+function StageCard({ stage, place }: { stage: Stage; place: number }) {
+  return (
+    <Card>
       <Group justify="space-between" mb="xs">
-        <Text fw={650}>{stage.name}</Text>
+        <Text fw={650}>
+          <Text span inherit c="dimmed" mr={8}>
+            {place + 1}
+          </Text>
+          {stage.name}
+        </Text>
         <State state={stage.progress} />
       </Group>
       <StageBar name={`Stage ${stage.name}`} counts={stage.counts} legend />
       <Text size="xs" c="dimmed" mt="sm">
-        Passes when {stage.success_percent} % serve the release; above {stage.failure_percent} % failed the rollout is to{" "}
-        {stage.on_failure}. A device has {stage.timeout_seconds} s.
+        {gate(stage)}
       </Text>
     </Card>
   );
@@ -117,74 +140,14 @@ function StageCard({ stage }: { stage: Stage }) {
 
 function LeftOut({ rollout }: { rollout: Rollout }) {
   if (rollout.left_out.length === 0) return null;
+  const one = rollout.left_out.length === 1;
   return (
-    <Alert color="gray" title={`${rollout.left_out.length} selected devices are not in this rollout`}>
+    <Alert color="gray" title={`${many(rollout.left_out.length, "selected device")} ${one ? "is" : "are"} not in this rollout`}>
       {rollout.left_out.map((left) => (
         <Text key={left.device} size="sm">
           {left.device}: {left.reason}
         </Text>
       ))}
     </Alert>
-  );
-}
-
-function Assignments({ rollout, rows }: { rollout: Rollout; rows: Assignment[] }) {
-  const columns = useMemo(() => columnsOf(rollout.stages), [rollout.stages]);
-  if (rows.length === 0) return <Empty title="No device is enlisted">Devices are enlisted when the rollout is started.</Empty>;
-  return <DataTable caption="Devices of this rollout" columns={columns} rows={rows} rowKey={(row) => row.id} />;
-}
-
-function columnsOf(stages: Stage[]): Column<Assignment>[] {
-  return [
-    {
-      id: "device",
-      header: "Device",
-      accessorFn: (row) => row.device,
-      cell: ({ row: { original: row } }) => (
-        <Anchor component={Link} to={`/fleet/${row.device}`} fw={600}>
-          {row.device}
-        </Anchor>
-      ),
-    },
-    { id: "stage", header: "Stage", accessorFn: (row) => stages[row.stage]?.name ?? row.stage },
-    {
-      id: "phase",
-      header: "State",
-      accessorFn: (row) => row.phase,
-      cell: ({ row: { original: row } }) => <State state={row.phase} />,
-    },
-    {
-      id: "detail",
-      header: "Detail",
-      accessorFn: (row) => detail(row),
-      cell: ({ row: { original: row } }) => <Detail row={row} />,
-    },
-  ];
-}
-
-function Detail({ row }: { row: Assignment }) {
-  const share = downloaded(row);
-  return (
-    <>
-      <Text size="sm">{detail(row)}</Text>
-      {share !== undefined && <Progress value={share} size="sm" mt={4} aria-label={`Download of ${row.device}`} />}
-    </>
-  );
-}
-
-/** The log, newest first: what a person looks for is what just happened. */
-function Log({ events, stages }: { events: FleetEvent[]; stages: string[] }) {
-  if (events.length === 0) return <Text c="dimmed">Nothing yet.</Text>;
-  return (
-    <Stack gap={6} component="ol" style={{ listStyle: "none", padding: 0, margin: 0 }} aria-live="polite">
-      {events.toReversed().map((event) => (
-        <Group key={event.id} component="li" gap="xs" wrap="nowrap" align="baseline">
-          <Text size="xs" c="dimmed" ff="monospace" style={{ whiteSpace: "nowrap" }}>
-            {new Date(event.at).toLocaleTimeString()}
-          </Text>
-          <Text size="sm">{sentence(event, stages)}</Text>
-        </Group>
-      ))}
-    </Stack>
   );
 }

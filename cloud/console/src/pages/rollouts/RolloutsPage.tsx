@@ -1,12 +1,11 @@
-import { Anchor, Code } from "@mantine/core";
+import { Anchor, Group, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
 import type { Rollout } from "../../api/client";
 import { rolloutsQuery } from "../../api/queries";
 import { type Column, DataTable } from "../../ui/DataTable";
-import { short } from "../../ui/format";
-import { Ago, Digest, Heading, State } from "../../ui/parts";
+import { Ago, Command, Digest, Heading, State } from "../../ui/parts";
 import { Empty, Loaded } from "../../ui/states";
 import { StageBar } from "./StageBar";
 import { reason } from "./rollout";
@@ -20,7 +19,8 @@ export function RolloutsPage() {
         {(rows) =>
           rows.length === 0 ? (
             <Empty title="No rollouts yet">
-              <Code>espalier rollout start RELEASE</Code> starts one, with a canary first.
+              <Command line="espalier rollout start RELEASE" />
+              <div>starts one: a canary first, and the rest when the canary serves it.</div>
             </Empty>
           ) : (
             <DataTable caption="Rollouts" columns={COLUMNS} rows={rows} rowKey={(rollout) => rollout.id} />
@@ -37,12 +37,14 @@ const COLUMNS: Column<Rollout>[] = [
     header: "Rollout",
     accessorFn: (rollout) => rollout.id,
     cell: ({ row: { original: rollout } }) => (
-      <Anchor component={Link} to={`/rollouts/${rollout.id}`} className="digest" fw={600}>
-        {short(rollout.id)}…
-      </Anchor>
+      <Group gap={8} wrap="nowrap">
+        <Anchor component={Link} to={`/rollouts/${rollout.id}`} fw={600} inherit>
+          {rollout.model}
+        </Anchor>
+        <Digest value={rollout.id} label="rollout id" />
+      </Group>
     ),
   },
-  { id: "model", header: "Model", accessorFn: (rollout) => rollout.model },
   {
     id: "release",
     header: "Release",
@@ -60,7 +62,14 @@ const COLUMNS: Column<Rollout>[] = [
     id: "progress",
     header: "Progress",
     accessorFn: (rollout) => rollout.counts.active,
-    cell: ({ row: { original: rollout } }) => <StageBar name={rollout.model} counts={rollout.counts} width={180} />,
+    cell: ({ row: { original: rollout } }) => (
+      <Group gap="sm" wrap="nowrap">
+        <StageBar name={rollout.model} counts={rollout.counts} width={180} />
+        <Text span inherit style={{ whiteSpace: "nowrap" }}>
+          {rollout.counts.active} of {rollout.counts.total}
+        </Text>
+      </Group>
+    ),
   },
   {
     id: "created",

@@ -1,6 +1,6 @@
 /** What rollout pages say of rollouts. Pure. */
-import type { Assignment, PhaseCounts, Rollout } from "../../api/client";
-import { bytes, milliseconds } from "../../ui/format";
+import type { Assignment, PhaseCounts, Rollout, Stage } from "../../api/client";
+import { bytes, median, span, words } from "../../ui/format";
 
 /** One part of a stage's bar. */
 export type Segment = { name: string; count: number; color: string };
@@ -27,15 +27,28 @@ export function openStage(rollout: Rollout): string | undefined {
   return "stage" in rollout ? rollout.stages[rollout.stage]?.name : undefined;
 }
 
-/** What is known of an assignment beyond its phase, as a sentence. */
+/** When a stage passes, when it stops the rollout, and how long a device has. */
+export function gate(stage: Stage): string {
+  const { success_percent, failure_percent, on_failure, timeout_seconds } = stage;
+  const stop = `${on_failure}s above ${failure_percent} % failed`;
+  const time = timeout_seconds === undefined ? "" : ` A device has ${span(timeout_seconds)}.`;
+  return `Passes at ${success_percent} % serving, ${stop}.${time}`;
+}
+
+type Activation = Extract<Assignment, { state: "active" }>;
+
+/** What a device measured on its way to the release; undefined before it serves. */
+export function activation(assignment: Assignment): Activation | undefined {
+  return assignment.state === "active" ? assignment : undefined;
+}
+
+/** What is known of an assignment that does not serve, as a sentence; empty when its phase says it all. */
 export function detail(assignment: Assignment): string {
   switch (assignment.state) {
     case "underway":
       return assignment.bytes ? `${bytes(assignment.bytes.done)} of ${bytes(assignment.bytes.total)}` : "";
-    case "active":
-      return activation(assignment);
     case "failed":
-      return `${assignment.kind}: ${assignment.detail}`;
+      return `${words(assignment.kind)}: ${assignment.detail}`;
     case "silent":
       return "No word within the stage's timeout.";
     default:
@@ -43,17 +56,17 @@ export function detail(assignment: Assignment): string {
   }
 }
 
-type Activation = Extract<Assignment, { state: "active" }>;
-
-function activation(measured: Activation): string {
-  const parts = [`${bytes(measured.bytes_downloaded)} downloaded`, `${milliseconds(measured.duration_ms)} until serving`];
-  if (measured.golden_agreement != null) parts.push(`agreement ${measured.golden_agreement.toFixed(3)}`);
-  if (measured.golden_latency_ms != null) parts.push(`${milliseconds(measured.golden_latency_ms)} an inference`);
-  return parts.join(", ");
-}
-
 /** How much of a download is there, 0 to 100; undefined when nothing is being downloaded. */
 export function downloaded(assignment: Assignment): number | undefined {
   if (assignment.state !== "underway" || !assignment.bytes || assignment.bytes.total === 0) return undefined;
   return (100 * assignment.bytes.done) / assignment.bytes.total;
+}
+
+/** What a rollout took so far, over the devices that serve its release. */
+export function taken(assignments: Assignment[]): { wire: number; serving: number | undefined } {
+  const measured = assignments.flatMap((assignment) => activation(assignment) ?? []);
+  return {
+    wire: measured.reduce((sum, one) => sum + one.bytes_downloaded, 0),
+    serving: median(measured.map((one) => one.duration_ms)),
+  };
 }

@@ -1,7 +1,8 @@
-import { Badge, Card, Group, SegmentedControl, Stack, Table, Text } from "@mantine/core";
+import { Badge, Card, Group, SegmentedControl, Stack, Text } from "@mantine/core";
+import type { ReactNode } from "react";
 
 import { count, milliseconds } from "../../ui/format";
-import { Figure } from "../../ui/parts";
+import { Digest, Facts, Figure } from "../../ui/parts";
 import type { Answer } from "./answer";
 
 type Props = {
@@ -10,32 +11,16 @@ type Props = {
   onShow: (place: number) => void;
 };
 
-/** What came back: where it was computed, how long each part took, how sure the model is. */
+/** What came back: how sure the model is, where it was computed and by which bytes, and where the time went. */
 export function Verdict({ timed: { answer, roundTrip }, shown, onShow }: Props) {
   const mask = answer.masks[shown] ?? answer.masks[0];
-  const { tier, name } = answer.computedOn;
   return (
     <Stack aria-live="polite">
-      <Card withBorder>
-        <Group justify="space-between" align="flex-start">
-          <Figure name="Computed on" value={tier} about={name} />
-          {answer.embeddingCached && <Badge variant="light">embedding cached</Badge>}
-        </Group>
-        <Table withRowBorders={false} mt="sm" verticalSpacing={3} aria-label="Latency">
-          <Table.Tbody>
-            <Row name="read the picture" ms={answer.latency.decode} />
-            <Row name="encode" ms={answer.latency.encode} />
-            <Row name="prompt" ms={answer.latency.prompt} />
-            <Row name="in all, there" ms={answer.latency.total} strong />
-            <Row name="and back here" ms={roundTrip} />
-          </Table.Tbody>
-        </Table>
-      </Card>
       {mask ? (
-        <Card withBorder>
-          <Group grow>
+        <Card>
+          <Group grow align="flex-start">
             <Figure name="Score" value={mask.score.toFixed(3)} about="the model's own estimate" />
-            <Figure name="Area" value={count(mask.area)} about="pixels" />
+            <Figure name="Latency" value={milliseconds(answer.latency.total)} about={`${milliseconds(roundTrip)} with the way there and back`} />
           </Group>
           {answer.masks.length > 1 && (
             <SegmentedControl
@@ -51,19 +36,33 @@ export function Verdict({ timed: { answer, roundTrip }, shown, onShow }: Props) 
       ) : (
         <Text c="dimmed">The model found nothing there.</Text>
       )}
+      <Card py="xs">
+        <Facts facts={factsOf(answer, mask?.area)} />
+      </Card>
     </Stack>
   );
 }
 
-function Row({ name, ms, strong = false }: { name: string; ms: number; strong?: boolean }) {
-  return (
-    <Table.Tr fw={strong ? 650 : 400}>
-      <Table.Td px={0} {...(!strong && { c: "dimmed" })}>
-        {name}
-      </Table.Td>
-      <Table.Td px={0} ta="right">
-        {milliseconds(ms)}
-      </Table.Td>
-    </Table.Tr>
+function factsOf(answer: Answer, area: number | undefined): [string, ReactNode][] {
+  const { computedOn, latency, bundle, release, embeddingCached } = answer;
+  const known = embeddingCached && (
+    <Badge ml={8} size="sm">
+      known already
+    </Badge>
   );
+  return [
+    ["Computed on", `${computedOn.tier}: ${computedOn.name}`],
+    ["By bundle", <Digest key="bundle" value={bundle} label="bundle digest" />],
+    ["Of release", release ? <Digest key="release" value={release} label="release digest" /> : "none: the full model"],
+    ["Area", area === undefined ? "–" : `${count(area)} pixels`],
+    ["Reading the picture", milliseconds(latency.decode)],
+    [
+      "Encoding it",
+      <span key="encode">
+        {milliseconds(latency.encode)}
+        {known}
+      </span>,
+    ],
+    ["Answering the prompt", milliseconds(latency.prompt)],
+  ];
 }

@@ -1,25 +1,36 @@
 /** The model host's answer. It passes through the cloud unread, so it is checked here. */
-import type { Rle } from "./rle";
+import { type Mask, type Rle, unpack } from "./rle";
 
-export type MaskAnswer = { rle: Rle; score: number; area: number };
+export type MaskAnswer = { mask: Mask; score: number; area: number };
 export type Latency = { decode: number; encode: number; prompt: number; total: number };
 export type Answer = {
+  /** Best score first. */
   masks: MaskAnswer[];
   computedOn: { tier: string; name: string };
+  /** The bundle that computed it. */
+  bundle: string;
+  /** The release that the bundle came with; none for a full model. */
+  release: string | undefined;
   latency: Latency;
   embeddingCached: boolean;
 };
 
+/** What the masks must fit. */
+export type Size = { width: number; height: number };
+
 type Json = Record<string, unknown>;
 
-/** Reads an answer, or says what is wrong with it. */
-export function readAnswer(json: unknown): Answer {
+/** Reads an answer about a picture of `size`, or says what is wrong with it. */
+export function readAnswer(json: unknown, size: Size): Answer {
   const answer = object(json, "answer");
   const on = object(answer["computed_on"], "computed_on");
   const latency = object(answer["latency_ms"], "latency_ms");
+  const release = answer["release_digest"];
   return {
-    masks: list(answer["masks"], "masks").map(readMask),
-    computedOn: { tier: String(on["tier"]), name: String(on["name"]) },
+    masks: list(answer["masks"], "masks").map((mask) => readMask(mask, size)),
+    computedOn: { tier: text(on["tier"], "tier"), name: text(on["name"], "name") },
+    bundle: text(answer["bundle_digest"], "bundle_digest"),
+    release: typeof release === "string" ? release : undefined,
     latency: {
       decode: number(latency["decode"], "decode"),
       encode: number(latency["encode"], "encode"),
@@ -30,14 +41,17 @@ export function readAnswer(json: unknown): Answer {
   };
 }
 
-function readMask(json: unknown): MaskAnswer {
-  const mask = object(json, "mask");
-  const rle = object(mask["rle"], "rle");
-  const [height, width] = list(rle["size"], "size");
+function readMask(json: unknown, { width, height }: Size): MaskAnswer {
+  const answer = object(json, "mask");
+  const rle = object(answer["rle"], "rle");
+  const [rows, columns] = list(rle["size"], "size");
+  // A mask of another size would lie beside what it means.
+  if (rows !== height || columns !== width) throw wrong("size");
+  const packed: Rle = { size: [height, width], counts: text(rle["counts"], "counts") };
   return {
-    rle: { size: [number(height, "height"), number(width, "width")], counts: String(rle["counts"]) },
-    score: number(mask["score"], "score"),
-    area: number(mask["area"], "area"),
+    mask: unpack(packed),
+    score: number(answer["score"], "score"),
+    area: number(answer["area"], "area"),
   };
 }
 
@@ -57,5 +71,10 @@ function list(json: unknown, what: string): unknown[] {
 
 function number(json: unknown, what: string): number {
   if (typeof json !== "number" || !Number.isFinite(json)) throw wrong(what);
+  return json;
+}
+
+function text(json: unknown, what: string): string {
+  if (typeof json !== "string") throw wrong(what);
   return json;
 }

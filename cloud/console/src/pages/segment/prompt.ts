@@ -28,3 +28,11 @@ export function dragged(from: [number, number], to: [number, number]): Prompt {
 export function asks(prompt: Prompt): boolean {
   return prompt.box !== undefined || prompt.points.some((point) => point.label === "foreground");
 }
+
+/** The same question to a gateway or a device, by its own command. */
+export function agentCommand({ points, box }: Prompt): string {
+  const place = (...pixels: number[]) => pixels.map((pixel) => Math.round(pixel)).join(",");
+  const asked = points.map(({ x, y, label }) => `--${label === "foreground" ? "point" : "not"} ${place(x, y)}`);
+  if (box) asked.push(`--box ${place(...box)}`);
+  return ["espalier-agent infer PICTURE", ...asked, "-o mask.png"].join(" ");
+}
