@@ -11,6 +11,7 @@ import { StageBar } from "../src/pages/rollouts/StageBar";
 import { SignIn } from "../src/session/SignIn";
 import { type Column, DataTable } from "../src/ui/DataTable";
 import { DevelopmentBanner } from "../src/ui/DevelopmentBanner";
+import { Prose } from "../src/ui/Prose";
 import { rollout } from "./examples";
 
 function show(page: ReactNode, trust: "development" | "production" = "production") {
@@ -101,6 +102,12 @@ test("a table of thousands draws some, and more when asked", async () => {
   expect(screen.getAllByRole("cell")).toHaveLength(200);
   await userEvent.click(screen.getByRole("button", { name: /200 of 450/ }));
   expect(screen.getAllByRole("cell")).toHaveLength(400);
+});
+
+test("the server's backticks become what a person types, and a lone one stays", () => {
+  const { container } = show(<Prose text="use `espalier up`, it`s simple" />);
+  expect(container.querySelector("code")?.textContent).toBe("espalier up");
+  expect(container.textContent).toContain(", it`s simple");
 });
 
 test("an empty token cannot be sent", async () => {

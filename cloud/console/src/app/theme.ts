@@ -1,4 +1,4 @@
-import { Badge, Button, Card, createTheme, type MantineColorsTuple, Tooltip } from "@mantine/core";
+import { Alert, Badge, Button, Card, createTheme, type MantineColorsTuple, Tooltip } from "@mantine/core";
 
 /** The green of a trained tree; shade 7 on white and shade 4 on black both pass WCAG AA for text. */
 const leaf: MantineColorsTuple = [
@@ -31,6 +31,7 @@ export const theme = createTheme({
   components: {
     // A reason that only a pointer can find is no reason for those who use a keyboard or a finger.
     Tooltip: Tooltip.extend({ defaultProps: { events: { hover: true, focus: true, touch: true }, withArrow: true } }),
+    Alert: Alert.extend({ defaultProps: { variant: "light", py: "sm" } }),
     Badge: Badge.extend({ defaultProps: { variant: "light", radius: "sm", tt: "none", miw: "max-content" } }),
     Button: Button.extend({ defaultProps: { size: "sm" } }),
     Card: Card.extend({ defaultProps: { withBorder: true, padding: "md" } }),

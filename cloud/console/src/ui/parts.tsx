@@ -66,7 +66,7 @@ function Copied({ value, shown, label }: { value: string; shown: string; label: 
           maw={420}
           style={{ wordBreak: "break-all" }}
         >
-          <UnstyledButton className="copied" onClick={copy} aria-label={`Copy ${label} ${value}`}>
+          <UnstyledButton className={shown === value ? "copied whole" : "copied"} onClick={copy} aria-label={`Copy ${label} ${value}`}>
             {shown}
           </UnstyledButton>
         </Tooltip>
@@ -81,7 +81,7 @@ export function Ago({ at }: { at: string }) {
   const text = useSyncExternalStore(everySecond, () => ago(at, Date.now()));
   return (
     <Tooltip label={new Date(at).toLocaleString()}>
-      <Text span inherit>
+      <Text span inherit style={{ whiteSpace: "nowrap" }}>
         {text}
       </Text>
     </Tooltip>

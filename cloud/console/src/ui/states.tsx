@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
 import { explain } from "../api/problem";
+import { Prose } from "./Prose";
 import { WarningIcon } from "./icons";
 
 /** Nothing there yet, and how to change that. */
@@ -24,8 +25,12 @@ export function Empty({ title, children }: { title: string; children: ReactNode 
 export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
   const { message, hint } = explain(error);
   return (
-    <Alert color="red" icon={<WarningIcon />} title={message} my="md" role="alert">
-      {hint && <Text size="sm">{hint}</Text>}
+    <Alert color="red" icon={<WarningIcon />} title={<Prose text={message} />} my="md" role="alert">
+      {hint && (
+        <Text size="sm">
+          <Prose text={hint} />
+        </Text>
+      )}
       {retry && (
         <Button mt="sm" size="xs" variant="light" color="red" onClick={retry}>
           Try again

@@ -1,10 +1,11 @@
-import { Anchor, Breadcrumbs, Card, Grid, Group, Stack, Table, Text } from "@mantine/core";
+import { Anchor, Badge, Breadcrumbs, Card, Grid, Group, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
 import type { Device, DeviceModel } from "../../api/client";
 import { deviceLogQuery, deviceQuery } from "../../api/queries";
 import { Log } from "../../ui/Log";
+import { Prose } from "../../ui/Prose";
 import { day, words } from "../../ui/format";
 import { Ago, Digest, Facts, Heading, Nothing, Section, State } from "../../ui/parts";
 import { Loaded } from "../../ui/states";
@@ -138,16 +139,13 @@ function Refused({ device }: { device: Device }) {
       {device.refused.map((refused) => (
         <Card key={`${refused.at} ${refused.attack} ${refused.detail}`} py="xs">
           <Group gap="sm" justify="space-between">
-            <State state="refused" />
+            <Badge color="orange">{words(refused.attack)}</Badge>
             <Text size="xs" c="dimmed">
               <Ago at={refused.at} />
             </Text>
           </Group>
-          <Text size="sm" fw={600} mt={4}>
-            {words(refused.attack)}
-          </Text>
-          <Text size="sm" c="dimmed">
-            {refused.detail}
+          <Text size="sm" mt={4}>
+            <Prose text={refused.detail} />
           </Text>
         </Card>
       ))}

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 
 import type { Build, Evaluation } from "../../api/client";
 import { buildQuery } from "../../api/queries";
+import { Prose } from "../../ui/Prose";
 import { bytes, count, milliseconds, percent, short, words } from "../../ui/format";
 import { Ago, Digest, Facts, Figure, Heading, Section, State } from "../../ui/parts";
 import { Loaded } from "../../ui/states";
@@ -80,7 +81,7 @@ function Standing({ build }: { build: Build }) {
     case "failed":
       return (
         <Alert color="red" title={`The forge could not make it: ${words(build.kind)}`}>
-          {build.detail}
+          <Prose text={build.detail} />
         </Alert>
       );
     default:
@@ -100,7 +101,9 @@ function Gate({ measured }: { measured: Evaluation }) {
     <Alert color="red" title="The gate did not pass: this build cannot be released">
       <List size="sm">
         {measured.gate_reasons.map((reason) => (
-          <List.Item key={reason}>{reason}</List.Item>
+          <List.Item key={reason}>
+            <Prose text={reason} />
+          </List.Item>
         ))}
       </List>
     </Alert>

@@ -5,6 +5,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import type { Assignment, Rollout, Stage } from "../../api/client";
 import { assignmentsQuery, rolloutLogQuery, rolloutQuery } from "../../api/queries";
 import { Log } from "../../ui/Log";
+import { Prose } from "../../ui/Prose";
 import { bytes, many, milliseconds, short } from "../../ui/format";
 import { Ago, Digest, Figure, Heading, Section, State } from "../../ui/parts";
 import { Loaded } from "../../ui/states";
@@ -52,11 +53,11 @@ function RolloutView({ rollout }: { rollout: Rollout }) {
             <StageCard key={stage.name} stage={stage} place={place} />
           ))}
         </SimpleGrid>
-        <LeftOut rollout={rollout} />
         <Grid gap="xl">
           <Grid.Col span={{ base: 12, lg: 8 }}>
             <Section title="Devices">
               <Loaded query={assignments}>{(rows) => <Assignments stages={rollout.stages} rows={rows} />}</Loaded>
+              <LeftOut rollout={rollout} />
             </Section>
           </Grid.Col>
           <Grid.Col span={{ base: 12, lg: 4 }}>
@@ -92,8 +93,8 @@ function Why({ rollout }: { rollout: Rollout }) {
   const why = reason(rollout);
   if (why === undefined) return null;
   return (
-    <Alert color="orange" variant="light" title={`It is ${rollout.state}`}>
-      {why}
+    <Alert color="orange" title={`It is ${rollout.state}`}>
+      <Prose text={why} />
     </Alert>
   );
 }
@@ -142,10 +143,10 @@ function LeftOut({ rollout }: { rollout: Rollout }) {
   if (rollout.left_out.length === 0) return null;
   const one = rollout.left_out.length === 1;
   return (
-    <Alert color="gray" title={`${many(rollout.left_out.length, "selected device")} ${one ? "is" : "are"} not in this rollout`}>
+    <Alert color="gray" mt="md" title={`${many(rollout.left_out.length, "selected device")} ${one ? "is" : "are"} not in this rollout`}>
       {rollout.left_out.map((left) => (
         <Text key={left.device} size="sm">
-          {left.device}: {left.reason}
+          {left.device}: <Prose text={left.reason} />
         </Text>
       ))}
     </Alert>

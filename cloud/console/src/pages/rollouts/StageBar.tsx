@@ -1,9 +1,14 @@
 import { Group, Text } from "@mantine/core";
 
 import type { PhaseCounts } from "../../api/client";
-import { segments } from "./rollout";
+import { type Segment, segments } from "./rollout";
 
 type Props = { name: string; counts: PhaseCounts; width?: number; legend?: boolean };
+
+/** Those that wait are drawn like the empty bar, so that what is coloured is what has happened. */
+function colorOf({ color }: Segment): string {
+  return color === "gray" ? "light-dark(var(--mantine-color-gray-5), var(--mantine-color-dark-2))" : `var(--mantine-color-${color}-filled)`;
+}
 
 /** Devices by phase as one bar; the numbers are also there as text. */
 export function StageBar({ name, counts, width, legend = false }: Props) {
@@ -17,8 +22,7 @@ export function StageBar({ name, counts, width, legend = false }: Props) {
             key={part.name}
             style={{
               width: `${(100 * part.count) / Math.max(counts.total, 1)}%`,
-              background: `var(--mantine-color-${part.color}-filled)`,
-              opacity: part.color === "gray" ? 0.35 : 1,
+              background: colorOf(part),
             }}
           />
         ))}
@@ -29,7 +33,7 @@ export function StageBar({ name, counts, width, legend = false }: Props) {
             <Group key={part.name} gap={6}>
               <span
                 aria-hidden="true"
-                style={{ width: 9, height: 9, borderRadius: 3, background: `var(--mantine-color-${part.color}-filled)` }}
+                style={{ width: 9, height: 9, borderRadius: 3, background: colorOf(part) }}
               />
               <Text size="xs" c="dimmed">
                 {part.count} {part.name}
