@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::client::Refusal;
 
-/// The exit codes of `espalier`. They are printed by `espalier help exit-codes` and never change
+/// The exit codes of `espalier`. They are printed at the end of `espalier --help` and never change
 /// their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
