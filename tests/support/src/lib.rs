@@ -13,6 +13,7 @@ pub mod mosquitto;
 pub mod operator;
 pub mod process;
 pub mod programs;
+pub mod raw_broker;
 pub mod scenes;
 pub mod skip;
 pub mod wait;

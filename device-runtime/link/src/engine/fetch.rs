@@ -70,8 +70,16 @@ fn verdict(error: &ContentError) -> (FailureKind, Option<Attack>) {
         ContentError::Manifest(_) => (FailureKind::Untrusted, Some(Attack::Malformed)),
         ContentError::Short { .. } => (FailureKind::DownloadFailed, None),
         ContentError::NoSpace { .. } => (FailureKind::NoSpace, None),
-        ContentError::Store(error) if is_full(error) => (FailureKind::NoSpace, None),
-        ContentError::Store(_) => (FailureKind::StoreFailed, None),
+        ContentError::Store(error) => (store_failure(error), None),
+    }
+}
+
+/// The kind of a failure of the store itself.
+pub(super) fn store_failure(error: &StoreError) -> FailureKind {
+    if is_full(error) {
+        FailureKind::NoSpace
+    } else {
+        FailureKind::StoreFailed
     }
 }
 

@@ -204,8 +204,19 @@ impl Update<'_> {
                         detail: failure.detail.clone(),
                     });
                 }
+                if failure.kind == FailureKind::NoSpace {
+                    self.make_room();
+                }
                 Stop::Failed(failure)
             }
+        }
+    }
+
+    /// What did not fit must not keep the disk full: not even its failure could be written down.
+    fn make_room(&self) {
+        let content = self.core.store().content().clone();
+        if let Err(error) = content.unstage(&self.candidate.bundle) {
+            tracing::warn!(%error, "the parts of a bundle that does not fit could not be removed");
         }
     }
 
@@ -332,7 +343,7 @@ impl Update<'_> {
     fn store_failed(&self, error: &StoreError) {
         tracing::error!(model = %self.order.wanted.model, %error, "the update stops: the store cannot be used");
         self.say(Step::Failed(Failure {
-            kind: FailureKind::StoreFailed,
+            kind: fetch::store_failure(error),
             detail: error.to_string(),
         }));
     }
@@ -368,10 +379,14 @@ fn deadline(now: Timestamp, limit: Duration) -> Timestamp {
 
 /// Runs disk work or inference away from the async threads.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // The work is never aborted, so it can only have panicked.
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    let failed = match tokio::task::spawn_blocking(work).await {
+        Ok(value) => return value,
+        Err(failed) => failed,
+    };
+    match failed.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        // Nobody aborts the work but a runtime that ends, and that polls nothing again.
+        Err(_cancelled) => std::future::pending().await,
     }
 }
 

@@ -12,7 +12,7 @@ use espalier_protocol::enrol::Role;
 use espalier_protocol::inventory::Inventory;
 use espalier_protocol::report::{Failure, FailureKind, Installed};
 use espalier_protocol::{DeviceIdentity, Digest, ModelName};
-use espalier_slots::{Disk, Probe, TrialOutcome, VerifiedBundle};
+use espalier_slots::{Disk, Files, Probe, TrialOutcome, VerifiedBundle};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use ring::rand::SystemRandom;
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::{Cloud, PATIENCE};
-use crate::mint::{class, noon};
+use crate::mint::{class, model, noon};
 
 /// Inference for tests: what a bundle does in its trial stands in its manifest, where the oldest runtime would.
 #[derive(Default)]
@@ -125,23 +125,28 @@ impl Device {
 
     /// Starts an agent on this disk.
     pub fn start(&self) -> Agent {
-        self.start_with(Bench::default())
+        self.start_on(Arc::new(Disk))
+    }
+
+    /// Starts an agent whose disk behaves as `files` say.
+    pub fn start_on(&self, files: Arc<dyn Files>) -> Agent {
+        self.start_with(Bench::default(), files)
     }
 
     /// Starts an agent whose trials do not end.
     pub fn start_held(&self) -> Agent {
         let bench = Bench::default();
         bench.hold();
-        self.start_with(bench)
+        self.start_with(bench, Arc::new(Disk))
     }
 
-    fn start_with(&self, bench: Bench) -> Agent {
+    fn start_with(&self, bench: Bench, files: Arc<dyn Files>) -> Agent {
         let runtime = Runtime::new().unwrap();
         let bench = Arc::new(bench);
         let deps = Deps {
             clock: Arc::new(noon),
             random: StdRng::seed_from_u64(11),
-            files: Arc::new(Disk),
+            files,
             probe: bench.clone(),
             inventory: Inventory::default(),
         };
@@ -186,6 +191,17 @@ impl Agent {
         // Whatever still sits in a blocking call must not do more than that call.
         self.runtime.take().unwrap().shutdown_background();
         self.bench.release();
+    }
+
+    /// Waits until requests are answered by this bundle: the slots know it a moment earlier.
+    pub async fn serves(&self, bundle: Digest) {
+        let served = async {
+            while self.bench.serves(&model()) != Some(bundle) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, served).await;
+        waited.expect("the bundle never served");
     }
 
     pub async fn status(&self, wanted: impl FnMut(&Status) -> bool) -> Status {

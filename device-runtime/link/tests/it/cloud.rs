@@ -211,6 +211,23 @@ impl Cloud {
         report.progress.unwrap().step
     }
 
+    /// The same, as an agent said it after so many starts: what earlier lives said may still be on its way.
+    pub async fn step_in_life(
+        &self,
+        boot: u64,
+        number: u128,
+        wanted: impl Fn(&Step) -> bool,
+    ) -> Step {
+        let said = |report: &Report| {
+            let progress = report.progress.as_ref();
+            report.boot == boot
+                && progress.is_some_and(|progress| {
+                    progress.assignment.0 == id(number) && wanted(&progress.step)
+                })
+        };
+        self.report(said).await.progress.unwrap().step
+    }
+
     pub fn steps(&self) -> Vec<Step> {
         let world = self.world();
         let progress = world

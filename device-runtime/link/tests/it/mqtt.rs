@@ -13,8 +13,9 @@ use espalier_protocol::DeviceIdentity;
 use espalier_protocol::desired::DesiredModel;
 use espalier_protocol::enrol::Role;
 use espalier_protocol::envelope;
-use espalier_protocol::report::{Ack, Report, Step};
+use espalier_protocol::report::{Ack, Attack, Report, Step};
 use espalier_protocol::topic::{Channel, Topic};
+use espalier_support::raw_broker::{RawBroker, message};
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
@@ -169,6 +170,69 @@ async fn lost_session_is_subscribed_again() {
     site.active(2).await;
     assert_eq!(agent.bench.serves(&model()), Some(bundle(2).digest()));
     site.broker.stop().await;
+}
+
+/// The broker is away when the device starts; the one that comes up in its place keeps to no protocol, and then does.
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_that_is_away_or_speaks_nonsense_costs_a_connection_and_no_more() {
+    let cloud = Cloud::open();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let broker = cloud.by_cloud(
+        format!("mqtts://localhost:{}", address.port())
+            .parse()
+            .unwrap(),
+    );
+    let device_folder = Device::enrolled(&cloud, &device(), Role::Device, broker).await;
+    let agent = device_folder.start();
+    let away = agent.status(|status| status.disconnected_because.is_some());
+    assert!(!away.await.connected);
+
+    let (certificate, honest) = {
+        let mut world = cloud.world();
+        let release = world.mint.release(1, &bundle(1));
+        let desired = world
+            .mint
+            .desired(1, vec![order(1, 1, release, &bundle(1))]);
+        let names = ["localhost".to_owned()];
+        let certificate = world
+            .ca
+            .issue_server(&names, validity(), &SystemRandom::new());
+        (certificate.unwrap(), world.mint.sign(&desired))
+    };
+    let own = Topic::new(device(), Channel::Desired);
+    let anothers = Topic::new(gateway(), Channel::Desired);
+    let sayings = [
+        vec![0xff; 4096],
+        message(&own, &vec![0; 1 << 20]),
+        [
+            message(&anothers, &honest),
+            message(&own, &[0x9f; 60_000]),
+            message(&own, b""),
+        ]
+        .concat(),
+        message(&own, &honest),
+    ];
+    // One saying for each connection; the third breaks none, and the fourth comes after the broker's own end.
+    let (nonsense, sense) = sayings.split_at(3);
+    let (chain, key) = (&certificate.pem, &certificate.key_pem);
+    let raw = RawBroker::start(address, chain, key, nonsense.to_vec())
+        .await
+        .unwrap();
+    let refused = agent.status(|status| {
+        status
+            .refused
+            .iter()
+            .any(|refusal| refusal.attack == Attack::Malformed)
+    });
+    assert!(refused.await.models.is_empty());
+    raw.stop().await;
+
+    let _raw = RawBroker::start(address, chain, key, sense.to_vec())
+        .await
+        .unwrap();
+    agent.serves(bundle(1).digest()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,11 +6,10 @@ use crate::agent::Agent;
 use crate::engine::{Fleet, bundle, ends};
 use crate::mint::{model, name, order};
 
-/// Starts the agent again, and waits until the update is over.
+/// Starts an agent that was killed in its first life, and waits until the update is over.
 async fn again(fleet: &Fleet, number: u128) -> Agent {
-    fleet.cloud.world().reports.clear();
     let agent = fleet.device.start();
-    fleet.cloud.step(number, ends).await;
+    fleet.cloud.step_in_life(2, number, ends).await;
     agent
 }
 
@@ -66,13 +65,10 @@ async fn killed_on_trial_twice_is_rolled_back_and_the_old_one_serves() {
     let second = fleet.release(2, &bundle(2));
     agent.bench.hold();
     fleet.order(order(2, 1, second, &bundle(2)));
-    for _ in 0..2 {
-        fleet
-            .cloud
-            .step(2, |step| matches!(step, Step::Trial))
-            .await;
+    for life in 1..=2 {
+        let trial = |step: &Step| matches!(step, Step::Trial);
+        fleet.cloud.step_in_life(life, 2, trial).await;
         agent.kill();
-        fleet.cloud.world().reports.clear();
         agent = fleet.device.start_held();
     }
     assert_eq!(fleet.failed(2).await.kind, FailureKind::TrialCrashed);
@@ -88,8 +84,9 @@ async fn killed_after_activation_says_the_same_again() {
     fleet.order(order(1, 1, release, &bundle(1)));
     let said = fleet.active(1).await;
     agent.kill();
-    let agent = again(&fleet, 1).await;
-    assert_eq!(fleet.active(1).await, said);
+    let agent = fleet.device.start();
+    let again = fleet.cloud.step_in_life(2, 1, ends).await;
+    assert_eq!(again, Step::Active(said));
     assert!(agent.bench.trials.lock().unwrap().is_empty());
     assert_eq!(agent.bench.serves(&model()), Some(bundle(1).digest()));
 }
@@ -114,18 +111,15 @@ async fn rotten_active_bundle_gives_way_to_the_kept_one() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 4;
     std::fs::write(&path, bytes).unwrap();
-    fleet.cloud.world().reports.clear();
     let agent = fleet.device.start();
-    let Step::RolledBack(failure) = fleet
-        .cloud
-        .step(2, |step| matches!(step, Step::RolledBack(_)))
-        .await
-    else {
+    let rolled_back = |step: &Step| matches!(step, Step::RolledBack(_));
+    let Step::RolledBack(failure) = fleet.cloud.step_in_life(2, 2, rolled_back).await else {
         unreachable!()
     };
     assert_eq!(failure.kind, FailureKind::Corrupt);
     // And the order that still stands brings it back, by fetching what is broken.
-    fleet.active(2).await;
+    let active = |step: &Step| matches!(step, Step::Active(_));
+    fleet.cloud.step_in_life(2, 2, active).await;
     assert_eq!(agent.bench.serves(&model()), Some(bundle(2).digest()));
 }
 

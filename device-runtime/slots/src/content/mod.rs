@@ -182,6 +182,17 @@ impl Content {
         )
     }
 
+    /// Gives a staging area back with all that is in it, where there is one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn unstage(&self, digest: &Digest) -> Result<(), StoreError> {
+        let folder = self.staging.join(digest.to_string());
+        self.files
+            .remove_folder(&folder)
+            .map_err(StoreError::disk("remove", &folder))
+    }
+
     /// A small document (release, deployer keys) that was kept by its digest.
     ///
     /// # Errors

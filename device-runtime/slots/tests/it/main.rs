@@ -1,5 +1,10 @@
 //! The store through its public doors: records, slots, content and trust, each by the hazards that it must survive.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod content;
 mod mint;
 mod record;
