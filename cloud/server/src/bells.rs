@@ -30,7 +30,7 @@ impl Bells {
                 self.forge.notify_one();
                 self.forge.notify_waiters();
             }
-            Signal::Events(_) => drop(self.events.send_replace(())),
+            Signal::Events(_) => self.events.send_replace(()),
             Signal::Everything => self.ring_all(),
         }
     }

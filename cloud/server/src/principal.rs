@@ -1,10 +1,6 @@
 //! Who calls the operator API, and the token that an installation begins with.
 
-use std::{
-    io::Write,
-    ops::Deref,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, ops::Deref, path::Path};
 
 use espalier_domain::principal::Principal;
 use espalier_protocol::Digest;
@@ -44,7 +40,7 @@ pub fn admin_token(state: &Path, world: &World) -> Outcome<Digest> {
     Ok(Digest::of(token.trim().as_bytes()))
 }
 
-fn make(path: &PathBuf, world: &World) -> Outcome<String> {
+fn make(path: &Path, world: &World) -> Outcome<String> {
     let token = format!("espalier_{}", world.secret()?);
     write_private(path, format!("{token}\n").as_bytes()).map_err(|error| unusable(path, error))?;
     Ok(token)

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, path::Path};
 
 use espalier_api::error::ErrorCode;
-use espalier_protocol::manifest::ModelDescription;
+use espalier_protocol::{job::JobEvent, manifest::ModelDescription};
 use serde::Deserialize;
 
 use super::{ForgeFailure, ForgeProcess};
@@ -32,6 +32,8 @@ struct Answer {
 
 /// The origin of a model with a `model.json`.
 const GIVEN: &str = "given";
+/// The forge's word for a machine without isolation.
+const NO_SANDBOX: &str = "no-sandbox";
 
 /// Lets the forge inspect the model in `folder`, in its sandbox.
 ///
@@ -51,7 +53,7 @@ pub async fn inspect(choice: &ForgeChoice, folder: &Path) -> Outcome<Inspection>
     }
     let (status, last_words) = forge.end().await.map_err(broken)?;
     if !status.success() {
-        return Err(refused(&last_words));
+        return Err(refused(&text, &last_words));
     }
     let facts: serde_json::Value = serde_json::from_str(&text).map_err(Refusal::internal)?;
     let answer = Answer::deserialize(&facts).map_err(Refusal::internal)?;
@@ -62,21 +64,37 @@ pub async fn inspect(choice: &ForgeChoice, folder: &Path) -> Outcome<Inspection>
     })
 }
 
-/// The forge's own sentence, without what a program puts before its errors.
-fn refused(last_words: &str) -> Refusal {
-    let reason = last_words
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("it gave no reason");
-    let reason = reason
-        .trim_start_matches("Error: ")
-        .trim_start_matches("refused: ");
+/// The forge's verdict; where its worker died without one, its own last sentence.
+fn refused(answer: &str, last_words: &str) -> Refusal {
+    let reason = match serde_json::from_str(answer.trim()) {
+        Ok(JobEvent::Refused { code, detail }) if code == NO_SANDBOX => return no_sandbox(detail),
+        Ok(JobEvent::Refused { detail, .. }) => detail,
+        _ => sentence(last_words).to_owned(),
+    };
     Refusal::new(
         ErrorCode::InvalidModel,
         format!("The forge refuses the model: {reason}"),
     )
     .because(last_words.to_owned())
+}
+
+/// What a program says last, without what it puts before its errors.
+fn sentence(last_words: &str) -> &str {
+    let mut lines = last_words.lines().rev();
+    let last = lines.find(|line| !line.trim().is_empty());
+    last.unwrap_or("it gave no reason")
+        .trim_start_matches("Error: ")
+        .trim_start_matches("refused: ")
+}
+
+/// This machine cannot hold a hostile model in; that is no fault of the model.
+fn no_sandbox(detail: String) -> Refusal {
+    Refusal::new(
+        ErrorCode::Internal,
+        "The forge finds no isolation on this machine.",
+    )
+    .with_hint("start the server with --unsandboxed-forge where every model is trusted")
+    .because(detail)
 }
 
 fn broken(failure: ForgeFailure) -> Refusal {

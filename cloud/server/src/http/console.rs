@@ -8,6 +8,8 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 struct Console;
 
 const INDEX: &str = "index.html";
+/// Where built files are, each with its digest in its name.
+const ASSETS: &str = "assets/";
 
 /// Serves a file of the console, or its start page for its own routes.
 pub async fn serve(request: HttpRequest) -> HttpResponse {
@@ -16,8 +18,10 @@ pub async fn serve(request: HttpRequest) -> HttpResponse {
         return answer(&request, path, file);
     }
     match Console::get(INDEX) {
-        Some(index) => answer(&request, INDEX, index),
-        None => HttpResponse::NotFound().finish(),
+        // A page that was opened before an upgrade asks for files of the old console. It must not
+        // take the start page for a script.
+        Some(index) if !path.starts_with(ASSETS) => answer(&request, INDEX, index),
+        _ => HttpResponse::NotFound().finish(),
     }
 }
 
@@ -31,7 +35,7 @@ fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse
         return HttpResponse::NotModified().finish();
     }
     // Built files carry their digest in their names; the start page must always be asked for anew.
-    let cache = if path.starts_with("assets/") {
+    let cache = if path.starts_with(ASSETS) {
         "public, max-age=31536000, immutable"
     } else {
         "no-cache"

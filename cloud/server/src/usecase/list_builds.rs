@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use espalier_api::{
     build::{BuildQuery, BuildView},
@@ -39,8 +39,8 @@ pub async fn list_builds(
     );
     let mut models: BTreeMap<ModelVersionId, ModelName> = BTreeMap::new();
     for build in &page.items {
-        if !models.contains_key(&build.model_version) {
-            models.insert(build.model_version, model(cloud, build).await?);
+        if let Entry::Vacant(unknown) = models.entry(build.model_version) {
+            unknown.insert(model(cloud, build).await?);
         }
     }
     let views = page.items.into_iter().filter_map(|build| {

@@ -1,8 +1,16 @@
 //! The control plane through its public doors, on free ports, with a database of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod console;
 mod device;
 mod enrolment;
+mod full_disk;
 mod operators;
 mod reports;
 mod restart;
 mod stack;
+mod unreachable;

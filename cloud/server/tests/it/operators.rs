@@ -127,6 +127,14 @@ async fn nonsense_is_answered_with_a_problem() {
         (
             Method::POST,
             "/models/m/versions",
+            Some(
+                json!({ "from": "files", "files": [{ "path": "../../etc/passwd", "digest": "0".repeat(64) }] }),
+            ),
+            ErrorCode::MalformedBody,
+        ),
+        (
+            Method::POST,
+            "/models/m/versions",
             Some(json!({ "from": "url", "url": "http://169.254.169.254/model.json" })),
             ErrorCode::ImportFailed,
         ),

@@ -150,7 +150,7 @@ async fn what_a_device_refused_is_shown() {
 }
 
 /// The deployer's key, as devices learn it: from the target that the signed metadata names.
-async fn deployer(stack: &Stack, device: &Device) -> PublicKey {
+pub async fn deployer(stack: &Stack, device: &Device) -> PublicKey {
     let targets: serde_json::Value = device
         .fetch("tuf/1.targets.json")
         .await
@@ -171,7 +171,7 @@ async fn deployer(stack: &Stack, device: &Device) -> PublicKey {
     keys.keys[0]
 }
 
-async fn acknowledged(session: &mut Session, deployer: &PublicKey) -> (u64, u64) {
+pub async fn acknowledged(session: &mut Session, deployer: &PublicKey) -> (u64, u64) {
     let (topic, payload) = session.hear().await;
     assert_eq!(topic.channel, Channel::Ack);
     let ack: Ack = Envelope::parse(&payload)

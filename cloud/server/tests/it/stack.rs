@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use espalier_api::{problem::Problem, system::Endpoints};
+use espalier_api::{
+    problem::Problem,
+    system::{Endpoints, ReadinessView},
+};
 use espalier_embedded::postgres::Programs;
 use espalier_server::{
     config::{Config, ServeFlags},
@@ -40,16 +43,24 @@ impl Stack {
 
     /// One over a state folder that may have had a life before.
     pub async fn in_folder(folder: TempDir) -> Self {
+        let stack = Self::launch(folder, |_| ()).await;
+        stack.ready().await;
+        stack
+    }
+
+    /// One with other flags, as soon as its doors are open: parts that it needs may be away.
+    pub async fn launch(folder: TempDir, change: impl FnOnce(&mut ServeFlags)) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let any = || Some("127.0.0.1:0".to_owned());
-        let flags = ServeFlags {
+        let mut flags = ServeFlags {
             state: Some(folder.path().to_owned()),
             listen: any(),
             device_listen: any(),
             broker_listen: any(),
             ..ServeFlags::default()
         };
+        change(&mut flags);
         let config = Config::load(&flags).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -62,25 +73,56 @@ impl Stack {
             .unwrap()
             .trim()
             .to_owned();
-        let stack = Self {
+        Self {
             folder,
             endpoints,
             http: reqwest::Client::new(),
             token,
             stop,
             served,
-        };
+        }
+    }
+
+    /// Waits until every part answers.
+    pub async fn ready(&self) {
         eventually("the server to be ready", async || {
-            let answer = stack
-                .http
-                .get(format!("{}/readyz", stack.endpoints.api))
-                .send()
-                .await
-                .ok()?;
-            (answer.status() == StatusCode::OK).then_some(())
+            self.readiness().await.ready.then_some(())
         })
         .await;
-        stack
+    }
+
+    /// Waits until one part is said to be away; the process is alive all the same. Gives its words.
+    pub async fn misses(&self, part: &str) -> String {
+        let problem = eventually("the server to miss a part", async || {
+            let parts = self.readiness().await.parts;
+            let mut away = parts.into_iter().filter(|part| !part.ready);
+            away.find(|away| away.name == part)?.problem
+        })
+        .await;
+        let alive = self
+            .http
+            .get(format!("{}/healthz", self.endpoints.api))
+            .send();
+        assert_eq!(alive.await.unwrap().status(), StatusCode::OK);
+        problem
+    }
+
+    async fn readiness(&self) -> ReadinessView {
+        let answer = self
+            .http
+            .get(format!("{}/readyz", self.endpoints.api))
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let view: ReadinessView = answer.json().await.unwrap();
+        let expected = if view.ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        assert_eq!(status, expected);
+        view
     }
 
     /// Ends it as SIGTERM does; the folder is left.
