@@ -72,6 +72,10 @@ pub struct FileEntry {
 /// The task, with the graphs and data that it needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a manifest, and the larger kind is the usual one"
+)]
 pub enum Serving {
     /// A picture and prompts in, masks out (Segment Anything's contract).
     PromptableSegmentation(PromptableSegmentation),

@@ -1,5 +1,10 @@
 //! The command as a person or a script meets it: the built program, its output and its exit codes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod connection;
 mod inspect;
 mod support;

@@ -5,6 +5,8 @@ pub mod agreement;
 pub mod cases;
 pub mod measure;
 
+use std::cmp::Ordering;
+
 use espalier_protocol::job::{Evaluation, GateVerdict};
 
 use crate::recipe::Gate;
@@ -52,15 +54,15 @@ pub fn judge(gate: &Gate, found: &Evaluation) -> GateVerdict {
 }
 
 fn at_least(what: &str, found: f64, demanded: Option<f64>) -> Option<String> {
-    // Written so that a figure that is no number fails.
-    let short = |least: &f64| !(found >= *least);
+    // A figure that is no number compares with nothing, and fails.
+    let short = |least: &f64| found.partial_cmp(least).is_none_or(Ordering::is_lt);
     demanded
         .filter(short)
         .map(|least| format!("{what} is {found:.4}: at least {least} is demanded"))
 }
 
 fn at_most(what: &str, found: f64, demanded: Option<f64>) -> Option<String> {
-    let over = |most: &f64| !(found <= *most);
+    let over = |most: &f64| found.partial_cmp(most).is_none_or(Ordering::is_gt);
     demanded
         .filter(over)
         .map(|most| format!("{what} is {found:.4}: at most {most} is demanded"))

@@ -149,7 +149,7 @@ async fn releases_with_their_builds() {
             .list(&acme(), None, 10)
             .await
             .unwrap(),
-        [release.clone()]
+        std::slice::from_ref(&release)
     );
     let bytes = database
         .store
@@ -181,7 +181,11 @@ async fn devices_with_what_they_said() {
         bundle: release.digest,
     };
     let said = serving("press-1", 7, installed);
-    let _stored = store.reports().take_in(&[said.clone()]).await.unwrap();
+    let _stored = store
+        .reports()
+        .take_in(std::slice::from_ref(&said))
+        .await
+        .unwrap();
     let labels = Labels::from_pairs(["site=berlin", "tier=line"]).unwrap();
     assert_eq!(
         store

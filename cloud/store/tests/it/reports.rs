@@ -115,7 +115,7 @@ async fn progress_that_was_overtaken_by_other_news_still_counts() {
     let older = progress("press-1", 7, told.id, 1, Step::Verified);
     let taken = store
         .reports()
-        .take_in(&[older.clone()])
+        .take_in(std::slice::from_ref(&older))
         .await
         .unwrap()
         .remove(0);
@@ -165,7 +165,11 @@ async fn refusals_are_kept_and_reach_the_console_once() {
     enrol(store, &["press-1"]).await;
     let attacked = attacked(1, &["key 12ab"]);
     for _ in 0..2 {
-        let _taken = store.reports().take_in(&[attacked.clone()]).await.unwrap();
+        let _taken = store
+            .reports()
+            .take_in(std::slice::from_ref(&attacked))
+            .await
+            .unwrap();
     }
     let events = refused(store).await;
     assert_eq!(

@@ -30,7 +30,7 @@ fn sign_off_line(cloud: &Cloud, current: &TrustedTargets, file: &TargetFile) -> 
     sign_targets(
         &cloud.root,
         Some(current),
-        &[file.clone()],
+        std::slice::from_ref(file),
         expires,
         &[&*cloud.offline.targets],
     )
@@ -163,7 +163,13 @@ fn targets_by_a_stranger_are_refused() {
 
     // And the right repository cannot be signed with the wrong keys, nor with a key of another role.
     for key in [&stranger.offline.targets, &cloud.online.snapshot] {
-        let refusal = sign_targets(&cloud.root, None, &[file.clone()], now() + DAY, &[&**key]);
+        let refusal = sign_targets(
+            &cloud.root,
+            None,
+            std::slice::from_ref(&file),
+            now() + DAY,
+            &[&**key],
+        );
         assert!(matches!(refusal, Err(TufError::WrongKeys { .. })));
     }
 }
@@ -348,7 +354,13 @@ fn two_holders_must_both_sign() {
     };
     let root = TrustedRoot::read(&sign_root(&plan).unwrap().bytes).unwrap();
     let file = release("one");
-    let alone = sign_targets(&root, None, &[file.clone()], now() + DAY, &[a, a]);
+    let alone = sign_targets(
+        &root,
+        None,
+        std::slice::from_ref(&file),
+        now() + DAY,
+        &[a, a],
+    );
     assert!(matches!(
         alone,
         Err(TufError::WrongKeys {
@@ -357,7 +369,14 @@ fn two_holders_must_both_sign() {
             ..
         })
     ));
-    let both = sign_targets(&root, None, &[file.clone()], now() + DAY, &[a, b]).unwrap();
+    let both = sign_targets(
+        &root,
+        None,
+        std::slice::from_ref(&file),
+        now() + DAY,
+        &[a, b],
+    )
+    .unwrap();
     assert!(accept_targets(&root, None, &both.bytes, &file, now()).is_ok());
 }
 

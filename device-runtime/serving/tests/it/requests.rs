@@ -96,6 +96,18 @@ async fn what_cannot_be_answered_is_a_problem_with_a_code() {
     );
 }
 
+/// A photograph that is to be shown a quarter turn clockwise: 32 × 16 as stored, 16 × 32 as anybody sees it.
+#[tokio::test]
+async fn a_turned_photograph_is_answered_as_it_is_seen() {
+    let mut door = door();
+    door.switch_to(12.0);
+    let turned = include_bytes!("../../../runtime/tests/pictures/quadrants-turned.jpg");
+    let answer = door.ask(turned, r#"{"points":[{"x":8,"y":24}]}"#).await;
+    assert_eq!(answer.masks[0].rle.size, [32, 16]);
+    let beside = door.post_form(turned, r#"{"points":[{"x":24,"y":8}]}"#);
+    assert_eq!(problem(beside.await).await, (422, "invalid_prompt".into()));
+}
+
 #[tokio::test]
 async fn addresses_that_lead_nowhere_say_so() {
     let door = door();
