@@ -22,8 +22,8 @@ pub fn ensure() -> Result<()> {
         return Ok(());
     };
     let sources = digest_of_sources(&console)?;
-    if console.join("dist/index.html").is_file() && recorded("console-built-from") == Some(sources)
-    {
+    // A start page without assets is the server's placeholder for a console that is not built.
+    if console.join("dist/assets").is_dir() && recorded("console-built-from") == Some(sources) {
         return Ok(());
     }
     install(&console)?;
