@@ -69,6 +69,8 @@ describe("a rollout", () => {
   test("shows only the parts of a stage that there are", () => {
     const parts = segments({ ...rollout().counts, underway: 0 });
     expect(parts.map((part) => part.name)).toEqual(["active", "failed", "waiting"]);
+    const reverted = segments({ ...rollout().counts, total: 1, pending: 0, underway: 0, active: 0, failed: 0, phases: { returned: 1 } });
+    expect(reverted.map((part) => part.name)).toEqual(["back on what they kept"]);
   });
 
   test("a device that came and went back is counted once, at its last word", () => {
@@ -88,7 +90,8 @@ describe("a rollout", () => {
   });
 
   test("counts bytes and time only of devices that serve", () => {
-    const rows = [served("a", 100, 4000), served("b", 50, 1000), assignment({ state: "untold" })];
+    const back = { ...served("c", 0, 0), goal: "return" } as const;
+    const rows = [served("a", 100, 4000), served("b", 50, 1000), back, assignment({ state: "untold" })];
     expect(taken(rows)).toEqual({ wire: 150, serving: 2500 });
     expect(taken([])).toEqual({ wire: 0, serving: undefined });
   });

@@ -7,7 +7,7 @@ import { ModelsPage } from "../pages/models/ModelsPage";
 import { RolloutPage } from "../pages/rollouts/RolloutPage";
 import { RolloutsPage } from "../pages/rollouts/RolloutsPage";
 import { SegmentPage } from "../pages/segment/SegmentPage";
-import { NotFound } from "../ui/states";
+import { Failed, NotFound } from "../ui/states";
 import { Shell } from "./Shell";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
@@ -30,6 +30,7 @@ const segment = createRoute({ getParentRoute: () => root, path: "/try", componen
 export const router = createRouter({
   routeTree: root.addChildren([home, fleet, device, rollouts, rollout, models, build, segment]),
   defaultPreload: "intent",
+  defaultErrorComponent: ({ error, reset }) => <Failed error={error} retry={reset} />,
 });
 
 declare module "@tanstack/react-router" {

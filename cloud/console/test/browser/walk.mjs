@@ -58,8 +58,12 @@ describe("the console in a browser", { skip: obstacle() }, () => {
 
   test("development keys are said exactly when they are in use", async () => {
     const { trust } = await ask(url, token, "/version");
-    const said = await page.getByText("Development keys.").count();
-    assert.equal(said > 0, trust === "development");
+    const said = page.getByText("Development keys.");
+    assert.equal((await said.count()) > 0, trust === "development");
+    if (trust !== "development") return;
+    const banner = page.getByRole("note").filter({ has: said });
+    const ground = await banner.evaluate((banner) => getComputedStyle(banner).backgroundColor);
+    assert.notEqual(ground, "rgba(0, 0, 0, 0)", "the built style sheet lost the banner's ground");
   });
 
   test("every device of the API is in the table, and its page has its name", async () => {

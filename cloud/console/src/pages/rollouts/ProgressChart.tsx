@@ -8,6 +8,9 @@ import { history } from "./history";
 
 const HEIGHT = 150;
 
+/** Steps between times, in seconds: the labels have no smaller unit. */
+const STEPS = [1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+
 /** Steps between lines: there are no half devices. */
 const WHOLE = [1, 2, 5].flatMap((step) => [step, 10 * step, 100 * step, 1000 * step]).toSorted((a, b) => a - b);
 
@@ -57,7 +60,7 @@ function options(frame: HTMLElement, total: number, failures: boolean): uPlot.Op
     // Room above the highest line: a line on the edge is cut in half.
     scales: { y: { range: [0, 1.08 * Math.max(total, 1)] } },
     axes: [
-      { ...axis, values: (_, times) => times.map((time) => clock(new Date(1000 * time).toISOString())), space: 60 },
+      { ...axis, values: (_, times) => times.map((time) => clock(new Date(1000 * time).toISOString())), space: 60, incrs: STEPS },
       { ...axis, size: 32, incrs: WHOLE },
     ],
     series: [

@@ -104,7 +104,7 @@ function Figures({ rollout: { counts }, assignments }: { rollout: Rollout; assig
   return (
     <SimpleGrid cols={{ base: 2, sm: 4 }}>
       <Card>
-        <Figure name="Serve the release" value={`${counts.active} of ${counts.total}`} about="by their own signed reports" />
+        <Figure name="Serve the release" value={counts.total === 0 ? "–" : `${counts.active} of ${counts.total}`} about="by their own signed reports" />
       </Card>
       <Card>
         <Figure name="Failed" value={counts.failed} about="failed, went back, or silent" />

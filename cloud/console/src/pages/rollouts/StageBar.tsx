@@ -7,7 +7,7 @@ type Props = { name: string; counts: PhaseCounts; width?: number; legend?: boole
 
 /** Those that wait are drawn like the empty bar, so that what is coloured is what has happened. */
 function colorOf({ color }: Segment): string {
-  return color === "gray" ? "light-dark(var(--mantine-color-gray-5), var(--mantine-color-dark-2))" : `var(--mantine-color-${color}-filled)`;
+  return color === "gray" ? "var(--waiting)" : `var(--mantine-color-${color}-filled)`;
 }
 
 /** Devices by phase as one bar; the numbers are also there as text. */

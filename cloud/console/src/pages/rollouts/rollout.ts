@@ -7,10 +7,12 @@ export type Segment = { name: string; count: number; color: string };
 
 /** A stage's devices as parts of a bar, in the order in which devices move through them. */
 export function segments(counts: PhaseCounts): Segment[] {
+  const back = counts.phases["returned"] ?? 0;
   const parts = [
     { name: "active", count: counts.active, color: "leaf" },
     { name: "on the way", count: counts.underway, color: "blue" },
     { name: "on the way back", count: counts.returning, color: "orange" },
+    { name: "back on what they kept", count: back, color: "yellow" },
     { name: "failed", count: counts.failed, color: "red" },
     { name: "waiting", count: counts.pending, color: "gray" },
   ];
@@ -37,9 +39,9 @@ export function gate(stage: Stage): string {
 
 type Activation = Extract<Assignment, { state: "active" }>;
 
-/** What a device measured on its way to the release; undefined before it serves. */
+/** What a device measured on its way to the release; undefined where it does not serve it. */
 export function activation(assignment: Assignment): Activation | undefined {
-  return assignment.state === "active" ? assignment : undefined;
+  return assignment.state === "active" && assignment.goal === "install" ? assignment : undefined;
 }
 
 /** What is known of an assignment that does not serve, as a sentence; empty when its phase says it all. */
