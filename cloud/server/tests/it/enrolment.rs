@@ -11,6 +11,7 @@ use espalier_protocol::{
     enrol::Role,
     trust::TrustLevel,
 };
+use rcgen::KeyPair;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -59,6 +60,50 @@ async fn device_gets_metadata_with_its_certificate_only() {
         (view.role, view.gateway, view.last_seen),
         (DeviceRole::Device, None, None)
     );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_at_the_door_is_refused_by_name_and_uses_up_no_claim() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let once = CreateClaim {
+        uses: Some(1),
+        ..CreateClaim::default()
+    };
+    let claim = claim(&stack, &once).await;
+    let http = https(&claim, None);
+    let ask = async |body: String| {
+        let post = http.post(at(&claim, "enrol"));
+        let post = post.header("content-type", "application/json").body(body);
+        post.send().await.unwrap()
+    };
+    let honest = request(&claim, "press-1", Role::Device, &key());
+    let elliptic = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let other_kind = request(&claim, "press-1", Role::Device, &elliptic);
+    let changed = |field: &str, value: &str| {
+        let mut body = serde_json::to_value(&honest).unwrap();
+        body[field] = value.into();
+        body.to_string()
+    };
+    let cases = [
+        ("{not json".to_owned(), ErrorCode::MalformedBody),
+        ("[]".to_owned(), ErrorCode::MalformedBody),
+        (changed("device", "../press-1"), ErrorCode::MalformedBody),
+        (changed("token", &"x".repeat(40_000)), ErrorCode::TooLarge),
+        (changed("csr_pem", "no request"), ErrorCode::InvalidValue),
+        (
+            serde_json::to_string(&other_kind).unwrap(),
+            ErrorCode::InvalidValue,
+        ),
+    ];
+    for (body, code) in cases {
+        let shown = body[..body.len().min(80)].to_owned();
+        assert_eq!(problem(ask(body).await).await.code, code, "{shown}");
+    }
+    let answer = ask(serde_json::to_string(&honest).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
     stack.stop().await;
 }
 

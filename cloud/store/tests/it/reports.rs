@@ -4,7 +4,8 @@ use espalier_domain::Phase;
 use espalier_domain::assignment::{Applied, Ignored};
 use espalier_domain::device::Refused;
 use espalier_domain::observation::{Freshness, Observation, Position};
-use espalier_protocol::report::{Attack, Refusal, Step};
+use espalier_protocol::inventory::Inventory;
+use espalier_protocol::report::{Attack, Failure, FailureKind, Refusal, Step};
 use espalier_store::{Store, TakenIn};
 
 use crate::database::fresh;
@@ -91,6 +92,40 @@ async fn strangers_and_the_revoked_are_not_acknowledged_and_do_not_spoil_the_bat
     assert_eq!(taken[0], TakenIn::NotADevice(device("nobody")));
     assert_eq!(taken[1], stored(Freshness::New, None, 1));
     assert_eq!(taken[2], TakenIn::NotADevice(device("press-2")));
+}
+
+/// Postgres has no text with a NUL in it, and a batch is one transaction.
+#[tokio::test]
+async fn a_nul_in_ones_report_does_not_hold_up_the_others() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1", "press-2"]).await;
+    let rollout = started_rollout(store, &signed_release(store).await, 1).await;
+    settle(store, rollout, now()).await;
+    let told = store
+        .assignments()
+        .of_device(&device("press-1"), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let failure = Failure {
+        kind: FailureKind::LoadFailed,
+        detail: "operator `\0`".to_owned(),
+    };
+    let mut odd = progress("press-1", 1, told.id, 1, Step::Failed(failure));
+    odd.inventory = Some(Inventory {
+        agent: "1.0\0".to_owned(),
+        providers: vec!["\0cpu".to_owned()],
+        ..Inventory::default()
+    });
+    let batch = [odd, observation("press-2", 1)];
+    let taken = store.reports().take_in(&batch).await.unwrap();
+    assert_eq!(taken[0], stored(Freshness::New, Some(Applied::Moved), 1));
+    assert_eq!(taken[1], stored(Freshness::New, None, 1));
+    let known = store.devices().find(&device("press-1")).await.unwrap();
+    let inventory = known.unwrap().inventory.unwrap();
+    assert_eq!(inventory.agent, "1.0\u{fffd}");
+    assert_eq!(inventory.providers, ["\u{fffd}cpu"]);
 }
 
 /// A newer report about one model must not hide an older one about an assignment.

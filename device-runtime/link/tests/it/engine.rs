@@ -196,6 +196,25 @@ async fn bad_bundles_are_rolled_back_by_name_and_the_old_one_serves() {
 }
 
 #[tokio::test]
+async fn bundle_for_another_class_is_refused_before_a_byte_of_it_is_fetched() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let own = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, own, &bundle(1)));
+    fleet.active(1).await;
+    let foreign = Bundle::new(2, &name("arm-fp16"), 200_000);
+    let release = fleet.release(2, &foreign);
+    fleet.order(order(2, 1, release, &foreign));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::WrongClass);
+    fleet.refused(Attack::WrongClass).await;
+    serves(&agent, &bundle(1));
+    let graph = foreign.manifest.files[&name("graph.onnx")].sha256;
+    let asked = &fleet.cloud.world().asked;
+    let its_own = |blob: &Digest| [foreign.digest(), graph].contains(blob);
+    assert!(!asked.iter().any(|(blob, _)| its_own(blob)));
+}
+
+#[tokio::test]
 async fn trial_that_hangs_is_ended_by_its_deadline() {
     let fleet = Fleet::new().await;
     let agent = fleet.device.start();

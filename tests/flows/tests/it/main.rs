@@ -1,5 +1,6 @@
 //! Whole walks and hazards, through the doors that users and devices have.
 
+mod hostile_children;
 mod hostile_models;
 mod kills;
 #[path = "../../../../device-runtime/runtime/tests/it/onnx.rs"]
