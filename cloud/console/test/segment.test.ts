@@ -31,6 +31,7 @@ describe("the host's answer", () => {
   const good = {
     bundle_digest: "b".repeat(64),
     release_digest: null,
+    model_version: "0190",
     masks: [{ rle: { size: [3, 4], counts: "32101OO" }, score: 0.9, area: 5, bbox: [1, 0, 3, 2] }],
     computed_on: { tier: "cloud", name: "host-1" },
     latency_ms: { decode: 1, encode: 2, prompt: 3, total: 6 },
@@ -42,7 +43,9 @@ describe("the host's answer", () => {
     expect(answer.computedOn).toEqual({ tier: "cloud", name: "host-1" });
     expect(answer.masks[0]?.area).toBe(5);
     expect(answer.masks[0]?.mask.inside).toHaveLength(12);
-    expect(answer.release).toBeUndefined();
+    expect(answer.by).toEqual({ kind: "full-model", version: "0190" });
+    const [bundle, release] = ["b".repeat(64), "d".repeat(64)];
+    expect(readAnswer({ ...good, release_digest: release }, SIZE).by).toEqual({ kind: "build", bundle, release });
     expect(answer.embeddingCached).toBe(true);
   });
 

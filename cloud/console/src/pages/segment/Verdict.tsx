@@ -44,7 +44,7 @@ export function Verdict({ timed: { answer, roundTrip }, shown, onShow }: Props) 
 }
 
 function factsOf(answer: Answer, area: number | undefined): [string, ReactNode][] {
-  const { computedOn, latency, bundle, release, embeddingCached } = answer;
+  const { computedOn, latency, embeddingCached } = answer;
   const known = embeddingCached && (
     <Badge ml={8} size="sm">
       known already
@@ -52,8 +52,7 @@ function factsOf(answer: Answer, area: number | undefined): [string, ReactNode][
   );
   return [
     ["Computed on", `${computedOn.tier}: ${computedOn.name}`],
-    ["By bundle", <Digest key="bundle" value={bundle} label="bundle digest" />],
-    ["Of release", release ? <Digest key="release" value={release} label="release digest" /> : "none: the full model"],
+    ...authorFacts(answer.by),
     ["Area", area === undefined ? "–" : `${count(area)} pixels`],
     ["Reading the picture", milliseconds(latency.decode)],
     [
@@ -65,4 +64,19 @@ function factsOf(answer: Answer, area: number | undefined): [string, ReactNode][
     ],
     ["Answering the prompt", milliseconds(latency.prompt)],
   ];
+}
+
+function authorFacts(by: Answer["by"]): [string, ReactNode][] {
+  switch (by.kind) {
+    case "build":
+      return [
+        ["By bundle", <Digest key="bundle" value={by.bundle} label="bundle digest" />],
+        ["Of release", <Digest key="release" value={by.release} label="release digest" />],
+      ];
+    case "full-model":
+      return [
+        ["By", "the full model"],
+        ["Of version", by.version ? <Digest key="version" value={by.version} label="version" /> : "not in the registry"],
+      ];
+  }
 }

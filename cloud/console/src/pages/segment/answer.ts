@@ -7,13 +7,15 @@ export type Answer = {
   /** Best score first. */
   masks: MaskAnswer[];
   computedOn: { tier: string; name: string };
-  /** The bundle that computed it. */
-  bundle: string;
-  /** The release that the bundle came with; none for a full model. */
-  release: string | undefined;
+  by: Author;
   latency: Latency;
   embeddingCached: boolean;
 };
+
+/** Whose bytes computed it: a build's, as it was released, or a full model's. */
+export type Author =
+  | { kind: "build"; bundle: string; release: string }
+  | { kind: "full-model"; version: string | undefined };
 
 /** What the masks must fit. */
 export type Size = { width: number; height: number };
@@ -25,12 +27,10 @@ export function readAnswer(json: unknown, size: Size): Answer {
   const answer = object(json, "answer");
   const on = object(answer["computed_on"], "computed_on");
   const latency = object(answer["latency_ms"], "latency_ms");
-  const release = answer["release_digest"];
   return {
     masks: list(answer["masks"], "masks").map((mask) => readMask(mask, size)),
     computedOn: { tier: text(on["tier"], "tier"), name: text(on["name"], "name") },
-    bundle: text(answer["bundle_digest"], "bundle_digest"),
-    release: typeof release === "string" ? release : undefined,
+    by: readAuthor(answer),
     latency: {
       decode: number(latency["decode"], "decode"),
       encode: number(latency["encode"], "encode"),
@@ -39,6 +39,14 @@ export function readAnswer(json: unknown, size: Size): Answer {
     },
     embeddingCached: answer["embedding_cached"] === true,
   };
+}
+
+function readAuthor({ bundle_digest, release_digest, model_version }: Json): Author {
+  if (typeof release_digest === "string") {
+    return { kind: "build", bundle: text(bundle_digest, "bundle_digest"), release: release_digest };
+  }
+  // A host that serves a folder, not the registry, knows of no version.
+  return { kind: "full-model", version: typeof model_version === "string" ? model_version : undefined };
 }
 
 function readMask(json: unknown, { width, height }: Size): MaskAnswer {
