@@ -43,9 +43,9 @@ describe("the host's answer", () => {
     expect(answer.computedOn).toEqual({ tier: "cloud", name: "host-1" });
     expect(answer.masks[0]?.area).toBe(5);
     expect(answer.masks[0]?.mask.inside).toHaveLength(12);
-    expect(answer.by).toEqual({ kind: "full-model", version: "0190" });
-    const [bundle, release] = ["b".repeat(64), "d".repeat(64)];
-    expect(readAnswer({ ...good, release_digest: release }, SIZE).by).toEqual({ kind: "build", bundle, release });
+    expect(answer.by).toEqual({ kind: "full-model", digest: "b".repeat(64), version: "0190" });
+    const [digest, release] = ["b".repeat(64), "d".repeat(64)];
+    expect(readAnswer({ ...good, release_digest: release }, SIZE).by).toEqual({ kind: "build", digest, release });
     expect(answer.embeddingCached).toBe(true);
   });
 

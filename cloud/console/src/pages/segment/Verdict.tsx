@@ -67,15 +67,16 @@ function factsOf(answer: Answer, area: number | undefined): [string, ReactNode][
 }
 
 function authorFacts(by: Answer["by"]): [string, ReactNode][] {
+  const digest = <Digest key="digest" value={by.digest} />;
   switch (by.kind) {
     case "build":
       return [
-        ["By bundle", <Digest key="bundle" value={by.bundle} label="bundle digest" />],
+        ["By the build", digest],
         ["Of release", <Digest key="release" value={by.release} label="release digest" />],
       ];
     case "full-model":
       return [
-        ["By", "the full model"],
+        ["By the full model", digest],
         ["Of version", by.version ? <Digest key="version" value={by.version} label="version" /> : "not in the registry"],
       ];
   }

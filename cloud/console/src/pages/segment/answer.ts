@@ -14,8 +14,8 @@ export type Answer = {
 
 /** Whose bytes computed it: a build's, as it was released, or a full model's. */
 export type Author =
-  | { kind: "build"; bundle: string; release: string }
-  | { kind: "full-model"; version: string | undefined };
+  | { kind: "build"; digest: string; release: string }
+  | { kind: "full-model"; digest: string; version: string | undefined };
 
 /** What the masks must fit. */
 export type Size = { width: number; height: number };
@@ -42,11 +42,10 @@ export function readAnswer(json: unknown, size: Size): Answer {
 }
 
 function readAuthor({ bundle_digest, release_digest, model_version }: Json): Author {
-  if (typeof release_digest === "string") {
-    return { kind: "build", bundle: text(bundle_digest, "bundle_digest"), release: release_digest };
-  }
+  const digest = text(bundle_digest, "bundle_digest");
+  if (typeof release_digest === "string") return { kind: "build", digest, release: release_digest };
   // A host that serves a folder, not the registry, knows of no version.
-  return { kind: "full-model", version: typeof model_version === "string" ? model_version : undefined };
+  return { kind: "full-model", digest, version: typeof model_version === "string" ? model_version : undefined };
 }
 
 function readMask(json: unknown, { width, height }: Size): MaskAnswer {
