@@ -96,7 +96,11 @@ impl Listening {
     async fn run(mut self) {
         let mut failures = 0;
         while !self.events.is_closed() {
-            match self.door.down(&self.device, self.seen.at, WAIT).await {
+            match self
+                .door
+                .down(&self.device, self.seen.at, self.wait())
+                .await
+            {
                 Ok(news) => {
                     failures = 0;
                     self.heard(news).await;
@@ -106,6 +110,15 @@ impl Listening {
                     self.broken(failures, &error).await;
                 }
             }
+        }
+    }
+
+    /// The first question is answered at once: until then nobody knows that there is a connection.
+    fn wait(&self) -> Duration {
+        if self.connected.load(Ordering::Acquire) {
+            WAIT
+        } else {
+            Duration::ZERO
         }
     }
 

@@ -132,6 +132,16 @@ async fn release_is_installed_and_every_step_reported() {
     assert_eq!(report.desired_sequence, 1);
 }
 
+/// A gateway holds a question until there is news; the first one it must not hold.
+#[tokio::test]
+async fn device_for_which_there_is_no_news_is_connected_at_once() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let connected = agent.status(|status| status.connected);
+    let at_once = std::time::Duration::from_secs(10);
+    tokio::time::timeout(at_once, connected).await.unwrap();
+}
+
 #[tokio::test]
 async fn update_keeps_the_previous_and_revert_fetches_nothing() {
     let fleet = Fleet::new().await;
