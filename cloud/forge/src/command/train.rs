@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use burn::tensor::Device;
+use espalier_forge::data::read_index;
 use espalier_forge::train::cache::Cache;
 use espalier_forge::train::corpus::Corpus;
-use espalier_forge::train::learn::{Cached, Progress, Stage};
+use espalier_forge::train::frame::Frame;
+use espalier_forge::train::learn::{Cached, Progress, Stage, Teacher, Whole};
 use espalier_forge::train::network::Network;
-use espalier_forge::train::recipe::TrainRecipe;
-use espalier_forge::data::read_index;
+use espalier_forge::train::optimiser::Learner;
+use espalier_forge::train::recipe::{StageRecipe, TrainRecipe};
+use espalier_forge::train::weights::Arrays;
 use espalier_forge::train::{checkpoint, export, measure, weights};
 use espalier_runtime::{Graph, GraphOptions};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,41 +42,149 @@ pub struct Args {
     as_is: bool,
 }
 
-/// Runs the command.
+/// Runs the command: the head on cached features, then every layer on the pictures themselves, then export and
+/// measurement. A killed run goes on from its last checkpoint.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let recipe = TrainRecipe::read(&args.recipe)?;
     let frame = recipe.frame()?;
-    std::fs::create_dir_all(&args.work).with_context(|| format!("could not make {}", args.work.display()))?;
-    let corpus = Corpus::plan(args.index.as_deref(), &recipe.sets, frame, recipe.shipped, recipe.seed)?;
-    let mut cache = Cache::open(&args.work.join("features.bin"), frame)?;
-    if cache.sets().len() < corpus.len() {
-        let options = GraphOptions { sessions: NonZeroUsize::MIN.saturating_add(1), ..GraphOptions::default() };
-        let backbone = Graph::load(&args.backbone, &options)?;
-        corpus.fill(&mut cache, &backbone, |done| eprintln!("{done}/{}", corpus.len()))?;
+    std::fs::create_dir_all(&args.work)
+        .with_context(|| format!("could not make {}", args.work.display()))?;
+    let run = Run {
+        args,
+        corpus: Corpus::plan(
+            args.index.as_deref(),
+            &recipe.sets,
+            frame,
+            recipe.shipped,
+            recipe.seed,
+        )?,
+        network: Network::new(frame),
+        device: Device::flex().autodiff(),
+        recipe: &recipe,
+        frame,
+    };
+    let weights = if args.as_is {
+        run.last_weights()?
+    } else {
+        run.tune(run.head()?)?
+    };
+    export::write(&args.out, &recipe.name, &run.network, &weights, frame)?;
+    run.measure()
+}
+
+/// One run of a recipe.
+struct Run<'a> {
+    args: &'a Args,
+    recipe: &'a TrainRecipe,
+    frame: Frame,
+    corpus: Corpus,
+    network: Network,
+    device: Device,
+}
+
+impl Run<'_> {
+    /// The first stage. The backbone's features are computed once; what comes out is every layer's weights.
+    fn head(&self) -> anyhow::Result<Arrays> {
+        let recipe = self.recipe.head;
+        let begin = weights::begin(self.network.head(), self.recipe.seed);
+        println!("the head has {} weights", weights::count(&begin));
+        let cache = self.features()?;
+        let teacher = Cached::new(
+            &cache,
+            &self.recipe.sets,
+            self.frame,
+            recipe,
+            self.recipe.seed,
+        )?;
+        let learner = self.stage("head", recipe, begin, &teacher)?;
+        self.with_backbone(learner)
     }
-    let network = Network::new(frame);
-    let device = Device::flex().autodiff();
-    let head = weights::begin(network.head(), recipe.seed);
-    println!("the head has {} weights", weights::count(&head));
-    let teacher = Cached::new(&cache, &recipe.sets, frame, recipe.head, recipe.seed)?;
-    let frozen = weights::Arrays::new();
-    let checkpoint = args.work.join("head.safetensors");
-    let stage = Stage { network: &network, frame, recipe: recipe.head, frozen: &frozen, checkpoint: &checkpoint };
-    let report = report("head", recipe.head.steps as u64)?;
-    let learner = if args.as_is { checkpoint::load(&checkpoint)?.context("there is no checkpoint yet")? } else { stage.run(head, &teacher, &device, report)? };
-    let mut all = weights::read_backbone(&args.backbone, &network)?;
-    all.extend(learner.mean);
-    export::write(&args.out, &recipe.name, &network, &all, frame)?;
-    println!("step {}", learner.step);
-    println!("scenes: {}", measure::on_scenes(&args.out, 0, 60)?);
-    if let Some(index) = &args.index {
+
+    /// The second stage: nothing is frozen.
+    fn tune(&self, begin: Arrays) -> anyhow::Result<Arrays> {
+        println!("the network has {} weights", weights::count(&begin));
+        let teacher = Whole {
+            corpus: &self.corpus,
+            frame: self.frame,
+            stage: self.recipe.tune,
+            seed: self.recipe.seed,
+        };
+        let learner = self.stage("tune", self.recipe.tune, begin, &teacher)?;
+        Ok(learner.mean)
+    }
+
+    fn stage(
+        &self,
+        name: &'static str,
+        recipe: StageRecipe,
+        begin: Arrays,
+        teacher: &dyn Teacher,
+    ) -> anyhow::Result<Learner> {
+        let stage = Stage {
+            network: &self.network,
+            frame: self.frame,
+            recipe,
+            frozen: &Arrays::new(),
+            checkpoint: &self.checkpoint(name),
+        };
+        Ok(stage.run(
+            begin,
+            teacher,
+            &self.device,
+            report(name, recipe.steps as u64)?,
+        )?)
+    }
+
+    fn features(&self) -> anyhow::Result<Cache> {
+        let mut cache = Cache::open(&self.args.work.join("features.bin"), self.frame)?;
+        let needed = self.corpus.len();
+        if cache.sets().len() < needed {
+            let options = GraphOptions {
+                sessions: NonZeroUsize::MIN.saturating_add(1),
+                ..GraphOptions::default()
+            };
+            let backbone = Graph::load(&self.args.backbone, &options)?;
+            self.corpus.fill(&mut cache, &backbone, |done| {
+                eprintln!("features of {done}/{needed} pictures");
+            })?;
+        }
+        Ok(cache)
+    }
+
+    /// The furthest checkpoint's weights.
+    fn last_weights(&self) -> anyhow::Result<Arrays> {
+        if let Some(tuned) = checkpoint::load(&self.checkpoint("tune"))? {
+            println!("tuned for {} steps", tuned.step);
+            return Ok(tuned.mean);
+        }
+        let head = checkpoint::load(&self.checkpoint("head"))?;
+        self.with_backbone(head.context("there is no checkpoint yet")?)
+    }
+
+    fn with_backbone(&self, head: Learner) -> anyhow::Result<Arrays> {
+        let mut all = weights::read_backbone(&self.args.backbone, &self.network)?;
+        all.extend(head.mean);
+        Ok(all)
+    }
+
+    fn checkpoint(&self, stage: &str) -> PathBuf {
+        self.args.work.join(format!("{stage}.safetensors"))
+    }
+
+    fn measure(&self) -> anyhow::Result<()> {
+        let out = &self.args.out;
+        println!("scenes: {}", measure::on_scenes(out, 0, 60)?);
+        let Some(index) = &self.args.index else {
+            return Ok(());
+        };
         let rows = read_index(index)?;
         let folder = index.parent().unwrap_or(Path::new("."));
-        for set in ["coco", "ccp", "tile", "nuclei"] {
-            println!("{set}: {}", measure::on_rows(&args.out, folder, &rows, set)?);
+        for set in self.recipe.sets.iter().filter(|set| set.variants > 0) {
+            let figures = measure::on_rows(out, folder, &rows, &set.name)?;
+            println!("{}: {figures}", set.name);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A bar where someone looks, lines where nobody does.
@@ -83,10 +194,15 @@ fn report(stage: &'static str, steps: u64) -> anyhow::Result<impl FnMut(Progress
     let (mut loss, mut iou) = (None, None);
     let seen = std::io::stderr().is_terminal();
     Ok(move |progress: Progress| {
-        let smooth = |old: Option<f32>, new: f32| Some(old.map_or(new, |old| 0.98 * old + 0.02 * new));
+        let smooth =
+            |old: Option<f32>, new: f32| Some(old.map_or(new, |old| 0.98 * old + 0.02 * new));
         loss = smooth(loss, progress.loss);
         iou = smooth(iou, progress.iou);
-        let message = format!("loss {:.4} iou {:.4}", loss.unwrap_or_default(), iou.unwrap_or_default());
+        let message = format!(
+            "loss {:.4} iou {:.4}",
+            loss.unwrap_or_default(),
+            iou.unwrap_or_default()
+        );
         if !seen && progress.step.is_multiple_of(20) {
             println!("{stage} step {}/{steps} {message}", progress.step);
         }

@@ -8,7 +8,7 @@ use super::frame::Frame;
 use super::target::Target;
 
 /// Points of every prompt of a batch; unused ones have the label -1.
-pub const POINTS: usize = 5;
+pub const POINTS: usize = 4;
 const CELL: f32 = 4.0;
 
 /// One prompt with its truth.
@@ -28,14 +28,18 @@ pub fn prompt(target: &Target, frame: Frame, rng: &mut StdRng) -> Prompted {
     let mut points = Vec::new();
     let mut mask = None;
     let way: f32 = rng.random();
-    if way < 0.52 {
+    if way < 0.6 {
         points.extend(corners(target.bounds, rng));
     }
-    if way >= 0.44 {
+    if way >= 0.52 {
         points.push((click(target, frame, rng), 1.0));
         for _ in 0..extra_clicks(rng) {
             let background = rng.random_bool(0.4);
-            let at = if background { miss(target, frame, rng) } else { click(target, frame, rng) };
+            let at = if background {
+                miss(target, frame, rng)
+            } else {
+                click(target, frame, rng)
+            };
             points.push((at, if background { 0.0 } else { 1.0 }));
         }
     }
@@ -43,8 +47,16 @@ pub fn prompt(target: &Target, frame: Frame, rng: &mut StdRng) -> Prompted {
         mask = Some(bad_mask(target, frame, rng));
     }
     points.truncate(POINTS);
-    let truth = target.coverage.iter().map(|&cell| f32::from(cell) / 255.0).collect();
-    Prompted { points, mask, truth }
+    let truth = target
+        .coverage
+        .iter()
+        .map(|&cell| f32::from(cell) / 255.0)
+        .collect();
+    Prompted {
+        points,
+        mask,
+        truth,
+    }
 }
 
 fn extra_clicks(rng: &mut StdRng) -> usize {
@@ -60,7 +72,10 @@ fn corners([left, top, right, bottom]: [f32; 4], rng: &mut StdRng) -> [([f32; 2]
     let loose = if rng.random_bool(0.5) { 0.0 } else { 0.07 };
     let (width, height) = ((right - left) * loose, (bottom - top) * loose);
     let mut shift = |length: f32| length * rng.random_range(-1.0f32..1.0);
-    [([left + shift(width), top + shift(height)], 2.0), ([right + shift(width), bottom + shift(height)], 3.0)]
+    [
+        ([left + shift(width), top + shift(height)], 2.0),
+        ([right + shift(width), bottom + shift(height)], 3.0),
+    ]
 }
 
 /// A click on the object: half of the time at its deepest point, else anywhere well inside.
@@ -84,8 +99,13 @@ fn miss(target: &Target, frame: Frame, rng: &mut StdRng) -> [f32; 2] {
         let [x, y] = centre(cell, frame);
         (left - width..right + width).contains(&x) && (top - height..bottom + height).contains(&y)
     };
-    let outside: Vec<usize> = cells(target, |cell| cell == 0).into_iter().filter(|&cell| beside(cell)).collect();
-    outside.choose(rng).map_or([0.0, 0.0], |&cell| centre(cell, frame))
+    let outside: Vec<usize> = cells(target, |cell| cell == 0)
+        .into_iter()
+        .filter(|&cell| beside(cell))
+        .collect();
+    outside
+        .choose(rng)
+        .map_or([0.0, 0.0], |&cell| centre(cell, frame))
 }
 
 /// The truth, shifted and frayed: what a first attempt may look like.
@@ -96,21 +116,36 @@ fn bad_mask(target: &Target, frame: Frame, rng: &mut StdRng) -> Vec<f32> {
     let (across, down) = (shift(right - left), shift(bottom - top));
     let confidence: f32 = rng.random_range(3.0..8.0);
     let at = |cell: usize| {
-        let (column, row) = ((cell % side).checked_add_signed(across), (cell / side).checked_add_signed(down));
-        let inside = column.zip(row).filter(|(column, row)| *column < side && *row < side);
-        let covered = inside.is_some_and(|(column, row)| target.coverage[row * side + column] > 127);
+        let (column, row) = (
+            (cell % side).checked_add_signed(across),
+            (cell / side).checked_add_signed(down),
+        );
+        let inside = column
+            .zip(row)
+            .filter(|(column, row)| *column < side && *row < side);
+        let covered =
+            inside.is_some_and(|(column, row)| target.coverage[row * side + column] > 127);
         if covered { confidence } else { -confidence }
     };
     (0..side * side).map(at).collect()
 }
 
 fn cells(target: &Target, wanted: impl Fn(u8) -> bool) -> Vec<usize> {
-    target.coverage.iter().enumerate().filter(|(_, cell)| wanted(**cell)).map(|(at, _)| at).collect()
+    target
+        .coverage
+        .iter()
+        .enumerate()
+        .filter(|(_, cell)| wanted(**cell))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn centre(cell: usize, frame: Frame) -> [f32; 2] {
     let side = frame.mask_side();
-    [(cell % side) as f32 * CELL + CELL / 2.0, (cell / side) as f32 * CELL + CELL / 2.0]
+    [
+        (cell % side) as f32 * CELL + CELL / 2.0,
+        (cell / side) as f32 * CELL + CELL / 2.0,
+    ]
 }
 
 /// Prompts side by side, ready for the network.
@@ -131,14 +166,22 @@ pub struct Batch {
 impl Batch {
     /// Adds a prompt.
     pub fn push(&mut self, prompted: Prompted) {
-        let padding = std::iter::repeat_n(([0.0, 0.0], -1.0), POINTS - prompted.points.len().min(POINTS));
+        let padding = std::iter::repeat_n(
+            ([0.0, 0.0], -1.0),
+            POINTS - prompted.points.len().min(POINTS),
+        );
         for ([x, y], label) in prompted.points.iter().copied().take(POINTS).chain(padding) {
             for (numbers, number) in self.points.iter_mut().zip([x, y, label]) {
                 numbers.push(number);
             }
         }
-        self.has_mask.push(if prompted.mask.is_some() { 1.0 } else { 0.0 });
-        self.masks.extend(prompted.mask.unwrap_or_else(|| vec![0.0; prompted.truth.len()]));
+        self.has_mask
+            .push(if prompted.mask.is_some() { 1.0 } else { 0.0 });
+        self.masks.extend(
+            prompted
+                .mask
+                .unwrap_or_else(|| vec![0.0; prompted.truth.len()]),
+        );
         self.truths.extend(prompted.truth);
         self.prompts += 1;
     }

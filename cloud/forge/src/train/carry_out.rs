@@ -26,7 +26,10 @@ impl Leaves {
     /// Puts weights on a device; what comes from `learning` gets gradients.
     #[must_use]
     pub fn new(learning: &Arrays, frozen: &Arrays, device: &Device) -> Self {
-        let mut leaves = Self { weights: BTreeMap::new(), biases: BTreeMap::new() };
+        let mut leaves = Self {
+            weights: BTreeMap::new(),
+            biases: BTreeMap::new(),
+        };
         for (arrays, learns) in [(learning, true), (frozen, false)] {
             for (name, array) in arrays {
                 leaves.put(name, array, learns, device);
@@ -39,19 +42,42 @@ impl Leaves {
         let data = TensorData::new(array.values.clone(), array.dims.clone());
         if array.dims.len() == 1 {
             let tensor = Tensor::from_data(data, device);
-            self.biases.insert(name.to_owned(), if learns { tensor.require_grad() } else { tensor });
+            self.biases.insert(
+                name.to_owned(),
+                if learns {
+                    tensor.require_grad()
+                } else {
+                    tensor
+                },
+            );
         } else {
             let tensor = Tensor::from_data(data, device);
-            self.weights.insert(name.to_owned(), if learns { tensor.require_grad() } else { tensor });
+            self.weights.insert(
+                name.to_owned(),
+                if learns {
+                    tensor.require_grad()
+                } else {
+                    tensor
+                },
+            );
         }
     }
 
     /// The gradients of the weights that learn, by name.
     #[must_use]
     pub fn gradients(&self, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
-        let weights = self.weights.iter().filter_map(|(name, leaf)| Some((name, leaf.grad(gradients)?.into_data())));
-        let biases = self.biases.iter().filter_map(|(name, leaf)| Some((name, leaf.grad(gradients)?.into_data())));
-        weights.chain(biases).map(|(name, data)| (name.clone(), data.try_to_vec().unwrap_or_default())).collect()
+        let weights = self
+            .weights
+            .iter()
+            .filter_map(|(name, leaf)| Some((name, leaf.grad(gradients)?.into_data())));
+        let biases = self
+            .biases
+            .iter()
+            .filter_map(|(name, leaf)| Some((name, leaf.grad(gradients)?.into_data())));
+        weights
+            .chain(biases)
+            .map(|(name, data)| (name.clone(), data.try_to_vec().unwrap_or_default()))
+            .collect()
     }
 }
 
@@ -59,10 +85,14 @@ impl<'a> CarryOut<'a> {
     /// Carries out on `device` with these weights; [`Algebra::spread`] repeats each picture for `prompts` prompts.
     #[must_use]
     pub fn new(device: &'a Device, weights: &'a Leaves, prompts: usize) -> Self {
-        Self { device, weights, prompts }
+        Self {
+            device,
+            weights,
+            prompts,
+        }
     }
 
-    fn from_values<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    fn of_values<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         Tensor::from_data(TensorData::new(values, shape), self.device)
     }
 }
@@ -74,9 +104,18 @@ impl Algebra for CarryOut<'_> {
         let weight = self.weights.weights[&layer.weight()].clone();
         let bias = self.weights.biases[&layer.bias()].clone();
         match layer.shape {
-            Shape::Pointwise { .. } => kernels::pointwise(x.clone(), weight, bias, layer.activation),
-            Shape::Depthwise { stride, .. } => kernels::depthwise(x.clone(), weight, bias, stride, layer.activation),
-            Shape::Stem { .. } => stem(x, weight.reshape(as_columns(layer.shape)), bias, layer.activation),
+            Shape::Pointwise { .. } => {
+                kernels::pointwise(x.clone(), weight, bias, layer.activation)
+            }
+            Shape::Depthwise { stride, .. } => {
+                kernels::depthwise(x.clone(), weight, bias, stride, layer.activation)
+            }
+            Shape::Stem { .. } => stem(
+                x,
+                weight.reshape(as_columns(layer.shape)),
+                bias,
+                layer.activation,
+            ),
         }
     }
 
@@ -150,7 +189,9 @@ impl Algebra for CarryOut<'_> {
         let cells = height * width;
         let features: Tensor<3> = features.clone().reshape([batch, channels, cells]);
         let weights: Tensor<3> = weights.clone().reshape([batch, maps, cells]);
-        features.matmul(weights.swap_dims(1, 2)).reshape([batch, channels, maps, 1])
+        features
+            .matmul(weights.swap_dims(1, 2))
+            .reshape([batch, channels, maps, 1])
     }
 
     fn upsample(&mut self, x: &Tensor<4>) -> Tensor<4> {
@@ -178,17 +219,22 @@ impl Algebra for CarryOut<'_> {
             Side::Across => [1, 1, 1, cells],
             Side::Down => [1, 1, cells, 1],
         };
-        self.from_values(values, shape)
+        self.of_values(values, shape)
     }
 
     fn constant(&mut self, numbers: &[f32]) -> Tensor<4> {
-        self.from_values(numbers.to_vec(), [1, 1, numbers.len(), 1])
+        self.of_values(numbers.to_vec(), [1, 1, numbers.len(), 1])
     }
 }
 
 /// The stem as a pointwise layer on columns of 27 numbers. A picture needs no gradient, so the columns are cut out
 /// of the plain numbers.
-fn stem(picture: &Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, activation: Activation) -> Tensor<4> {
+fn stem(
+    picture: &Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    activation: Activation,
+) -> Tensor<4> {
     let [batch, channels, height, width] = picture.dims();
     let (rows, columns) = (height / 2, width / 2);
     let pixels: Vec<f32> = picture.clone().into_data().try_to_vec().unwrap_or_default();
@@ -196,7 +242,9 @@ fn stem(picture: &Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, activation: Act
     for plane in pixels.chunks_exact(height * width) {
         for tap in 0..9 {
             for row in 0..rows {
-                let line = (row * 2 + tap / 3).checked_sub(1).filter(|&line| line < height);
+                let line = (row * 2 + tap / 3)
+                    .checked_sub(1)
+                    .filter(|&line| line < height);
                 let line = line.map(|line| &plane[line * width..][..width]);
                 cut.extend((0..columns).map(|column| {
                     let at = (column * 2 + tap % 3).checked_sub(1);
@@ -206,5 +254,10 @@ fn stem(picture: &Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, activation: Act
         }
     }
     let data = TensorData::new(cut, [batch, channels * 9, rows, columns]);
-    kernels::pointwise(Tensor::from_data(data, &picture.device()), weight, bias, activation)
+    kernels::pointwise(
+        Tensor::from_data(data, &picture.device()),
+        weight,
+        bias,
+        activation,
+    )
 }

@@ -52,15 +52,32 @@ const PARTS: [&str; 4] = ["weights", "mean", "first", "second"];
 /// # Errors
 /// [`CheckpointError::File`] when the disk is full or the folder is not writable.
 pub fn save(learner: &Learner, path: &Path) -> Result<(), CheckpointError> {
-    let failed = |source| CheckpointError::File { path: path.to_owned(), source };
-    let mut header = Header { metadata: BTreeMap::new(), entries: BTreeMap::new() };
-    header.metadata.insert("step".to_owned(), learner.step.to_string());
+    let failed = |source| CheckpointError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut header = Header {
+        metadata: BTreeMap::new(),
+        entries: BTreeMap::new(),
+    };
+    header
+        .metadata
+        .insert("step".to_owned(), learner.step.to_string());
     let mut data: Vec<u8> = Vec::new();
-    for (part, arrays) in PARTS.into_iter().zip([&learner.weights, &learner.mean, &learner.first, &learner.second]) {
+    for (part, arrays) in PARTS.into_iter().zip([
+        &learner.weights,
+        &learner.mean,
+        &learner.first,
+        &learner.second,
+    ]) {
         for (name, array) in arrays {
             let start = data.len();
             data.extend(array.values.iter().flat_map(|value| value.to_le_bytes()));
-            let entry = Entry { dtype: "F32".to_owned(), shape: array.dims.clone(), data_offsets: [start, data.len()] };
+            let entry = Entry {
+                dtype: "F32".to_owned(),
+                shape: array.dims.clone(),
+                data_offsets: [start, data.len()],
+            };
             header.entries.insert(format!("{part}/{name}"), entry);
         }
     }
@@ -81,9 +98,19 @@ pub fn load(path: &Path) -> Result<Option<Learner>, CheckpointError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CheckpointError::File { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(CheckpointError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    parse(&bytes).map(Some).map_err(|problem| CheckpointError::Damaged { path: path.to_owned(), problem })
+    parse(&bytes)
+        .map(Some)
+        .map_err(|problem| CheckpointError::Damaged {
+            path: path.to_owned(),
+            problem,
+        })
 }
 
 fn parse(bytes: &[u8]) -> Result<Learner, String> {
@@ -91,21 +118,57 @@ fn parse(bytes: &[u8]) -> Result<Learner, String> {
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|error| error.to_string())?;
     let (header, data) = rest.split_at_checked(length).ok_or("it is cut off")?;
     let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-    let step = header.metadata.get("step").and_then(|step| step.parse().ok()).ok_or("it names no step")?;
+    let step = header
+        .metadata
+        .get("step")
+        .and_then(|step| step.parse().ok())
+        .ok_or("it names no step")?;
     let mut parts: [Arrays; 4] = Default::default();
     for (name, entry) in &header.entries {
-        let (part, name) = name.split_once('/').ok_or_else(|| format!("`{name}` belongs to no part"))?;
-        let at = PARTS.iter().position(|known| *known == part).ok_or_else(|| format!("`{part}` is no part"))?;
-        parts[at].insert(name.to_owned(), array(entry, data).ok_or_else(|| format!("`{name}` is damaged"))?);
+        let (part, name) = name
+            .split_once('/')
+            .ok_or_else(|| format!("`{name}` belongs to no part"))?;
+        let at = PARTS
+            .iter()
+            .position(|known| *known == part)
+            .ok_or_else(|| format!("`{part}` is no part"))?;
+        parts[at].insert(
+            name.to_owned(),
+            array(entry, data).ok_or_else(|| format!("`{name}` is damaged"))?,
+        );
     }
     let [weights, mean, first, second] = parts;
-    let alike = [&mean, &first, &second].into_iter().all(|part| part.keys().eq(weights.keys()));
-    if alike { Ok(Learner { step, weights, mean, first, second }) } else { Err("its parts differ".to_owned()) }
+    let alike = [&mean, &first, &second]
+        .into_iter()
+        .all(|part| part.keys().eq(weights.keys()));
+    if alike {
+        Ok(Learner {
+            step,
+            weights,
+            mean,
+            first,
+            second,
+        })
+    } else {
+        Err("its parts differ".to_owned())
+    }
 }
 
 fn array(entry: &Entry, data: &[u8]) -> Option<Array> {
     let [start, end] = entry.data_offsets;
-    let values: Vec<f32> = data.get(start..end)?.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-    let needed = entry.shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side))?;
-    (entry.dtype == "F32" && values.len() == needed).then(|| Array { dims: entry.shape.clone(), values })
+    let values: Vec<f32> = data
+        .get(start..end)?
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| f32::from_le_bytes(*word))
+        .collect();
+    let needed = entry
+        .shape
+        .iter()
+        .try_fold(1usize, |product, side| product.checked_mul(*side))?;
+    (entry.dtype == "F32" && values.len() == needed).then(|| Array {
+        dims: entry.shape.clone(),
+        values,
+    })
 }

@@ -1,7 +1,8 @@
 //! `model.json`: the trained model in the words of its task.
 
 use espalier_protocol::manifest::{
-    Decoder, Encoder, FORMAT, MaskFrame, MaskInput, ModelDescription, PromptableSegmentation, Serving,
+    Decoder, Encoder, FORMAT, MaskFrame, MaskInput, ModelDescription, PromptableSegmentation,
+    Serving,
 };
 use espalier_protocol::{BundlePath, ModelName};
 

@@ -24,12 +24,20 @@ pub const DETAILS: &str = "high_res_features";
 pub fn encoder(network: &Network, weights: &Arrays, frame: Frame) -> ModelProto {
     let mut writer = WriteDown::new("encoder", weights);
     let side = Axis::Fixed(frame.side());
-    let image = writer.graph.input(IMAGE, DataType::Float, &[1.into(), 3.into(), side.clone(), side]);
+    let image = writer.graph.input(
+        IMAGE,
+        DataType::Float,
+        &[1.into(), 3.into(), side.clone(), side],
+    );
     let taps = network.backbone.forward(&mut writer, &image);
     let embedding = network.neck.forward(&mut writer, &taps);
     let [meaning, detail] = embedding_axes(frame);
-    writer.graph.output(&embedding.meaning, EMBEDDINGS, DataType::Float, &meaning);
-    writer.graph.output(&embedding.detail, DETAILS, DataType::Float, &detail);
+    writer
+        .graph
+        .output(&embedding.meaning, EMBEDDINGS, DataType::Float, &meaning);
+    writer
+        .graph
+        .output(&embedding.detail, DETAILS, DataType::Float, &detail);
     writer.graph.finish()
 }
 
@@ -45,10 +53,18 @@ pub fn decoder(network: &Network, weights: &Arrays, frame: Frame) -> ModelProto 
     };
     let points = [1.into(), Axis::Named("points")];
     let coordinates = [1.into(), Axis::Named("points"), 2.into()];
-    let coordinates = writer.graph.input("point_coords", DataType::Float, &coordinates);
+    let coordinates = writer
+        .graph
+        .input("point_coords", DataType::Float, &coordinates);
     let labels = writer.graph.input("point_labels", DataType::Float, &points);
-    let mask = writer.graph.input("mask_input", DataType::Float, &[1.into(), 1.into(), cells(), cells()]);
-    let has_mask = writer.graph.input("has_mask_input", DataType::Float, &[1.into()]);
+    let mask = writer.graph.input(
+        "mask_input",
+        DataType::Float,
+        &[1.into(), 1.into(), cells(), cells()],
+    );
+    let has_mask = writer
+        .graph
+        .input("has_mask_input", DataType::Float, &[1.into()]);
     let prompt = Prompt {
         x: axis(&mut writer, &coordinates, 0),
         y: axis(&mut writer, &coordinates, 1),
@@ -59,15 +75,28 @@ pub fn decoder(network: &Network, weights: &Arrays, frame: Frame) -> ModelProto 
     let answer = network.decoder.forward(&mut writer, &embedding, &prompt);
     let scores = network.decoder.ranked(&mut writer, &answer.scores);
     let scores = reshape(&mut writer, &scores, &[1, MASKS as i64]);
-    writer.graph.output(&answer.masks, "masks", DataType::Float, &[1.into(), MASKS.into(), cells(), cells()]);
-    writer.graph.output(&scores, "iou_predictions", DataType::Float, &[1.into(), MASKS.into()]);
+    writer.graph.output(
+        &answer.masks,
+        "masks",
+        DataType::Float,
+        &[1.into(), MASKS.into(), cells(), cells()],
+    );
+    writer.graph.output(
+        &scores,
+        "iou_predictions",
+        DataType::Float,
+        &[1.into(), MASKS.into()],
+    );
     writer.graph.finish()
 }
 
 fn embedding_axes(frame: Frame) -> [[Axis; 4]; 2] {
     use super::network::{DETAIL, EMBEDDING};
-    [(EMBEDDING, frame.embedding_side()), (DETAIL, frame.mask_side())]
-        .map(|(channels, side)| [1.into(), channels.into(), side.into(), side.into()])
+    [
+        (EMBEDDING, frame.embedding_side()),
+        (DETAIL, frame.mask_side()),
+    ]
+    .map(|(channels, side)| [1.into(), channels.into(), side.into(), side.into()])
 }
 
 /// One coordinate of every point, as [1, points, 1, 1].
@@ -85,10 +114,22 @@ fn reshape(writer: &mut WriteDown<'_>, x: &Value, shape: &[i64]) -> Value {
 ///
 /// # Errors
 /// [`ExportError`] when the folder cannot be written or the name is not allowed.
-pub fn write(folder: &Path, name: &str, network: &Network, weights: &Arrays, frame: Frame) -> Result<(), ExportError> {
+pub fn write(
+    folder: &Path,
+    name: &str,
+    network: &Network,
+    weights: &Arrays,
+    frame: Frame,
+) -> Result<(), ExportError> {
     std::fs::create_dir_all(folder)?;
-    onnx::write_file(&encoder(network, weights, frame), &folder.join(describe::ENCODER))?;
-    onnx::write_file(&decoder(network, weights, frame), &folder.join(describe::DECODER))?;
+    onnx::write_file(
+        &encoder(network, weights, frame),
+        &folder.join(describe::ENCODER),
+    )?;
+    onnx::write_file(
+        &decoder(network, weights, frame),
+        &folder.join(describe::DECODER),
+    )?;
     let description = serde_json::to_string_pretty(&describe::describe(name, frame)?)?;
     std::fs::write(folder.join(MODEL_FILE), description + "\n")?;
     Ok(())

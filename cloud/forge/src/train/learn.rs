@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use espalier_runtime::Tensor as Input;
 use rand::distr::weighted::WeightedIndex;
 use rand::prelude::*;
+use rayon::prelude::*;
 
 use super::batch::{Batch, POINTS, prompt};
 use super::cache::{Cache, CacheError};
@@ -87,16 +89,32 @@ impl<'a> Cached<'a> {
     ///
     /// # Errors
     /// [`LearnError::Empty`] when the cache has nothing of the sets.
-    pub fn new(cache: &'a Cache, sets: &[SetRecipe], frame: Frame, stage: StageRecipe, seed: u64) -> Result<Self, LearnError> {
+    pub fn new(
+        cache: &'a Cache,
+        sets: &[SetRecipe],
+        frame: Frame,
+        stage: StageRecipe,
+        seed: u64,
+    ) -> Result<Self, LearnError> {
         let mut members = vec![Vec::new(); sets.len()];
         for (at, &set) in cache.sets().iter().enumerate() {
             if let Some(members) = members.get_mut(usize::from(set)) {
                 members.push(at);
             }
         }
-        let share = |(set, members): (&SetRecipe, &Vec<usize>)| if members.is_empty() { 0.0 } else { set.share };
-        let shares = WeightedIndex::new(sets.iter().zip(&members).map(share)).map_err(|_| LearnError::Empty)?;
-        Ok(Self { cache, frame, stage, seed, members, shares })
+        let share = |(set, members): (&SetRecipe, &Vec<usize>)| {
+            if members.is_empty() { 0.0 } else { set.share }
+        };
+        let shares = WeightedIndex::new(sets.iter().zip(&members).map(share))
+            .map_err(|_| LearnError::Empty)?;
+        Ok(Self {
+            cache,
+            frame,
+            stage,
+            seed,
+            members,
+            shares,
+        })
     }
 }
 
@@ -120,12 +138,27 @@ impl Teacher for Cached<'_> {
                 features.extend(tap.iter().map(|value| value.to_f32()));
                 rest = later;
             }
-            prompts(&mut batch, &record.targets, self.stage.prompts, self.frame, &mut rng);
+            prompts(
+                &mut batch,
+                &record.targets,
+                self.stage.prompts,
+                self.frame,
+                &mut rng,
+            );
         }
-        let inputs = features.into_iter().zip(taps).map(|(features, (channels, side))| {
-            Tensor::from_data(TensorData::new(features, [self.stage.pictures, channels, side, side]), device)
-        });
-        Ok(Lesson { inputs: inputs.collect(), batch })
+        let inputs = features
+            .into_iter()
+            .zip(taps)
+            .map(|(features, (channels, side))| {
+                Tensor::from_data(
+                    TensorData::new(features, [self.stage.pictures, channels, side, side]),
+                    device,
+                )
+            });
+        Ok(Lesson {
+            inputs: inputs.collect(),
+            batch,
+        })
     }
 }
 
@@ -141,28 +174,55 @@ pub struct Whole<'a> {
     pub seed: u64,
 }
 
+impl Whole<'_> {
+    /// The picture at this place, or the next that has an object.
+    fn picture(&self, at: usize) -> Result<(Input, Vec<Target>), LearnError> {
+        for at in at..at + self.corpus.len() {
+            let (_, tensor, targets) = self.corpus.input(at)?;
+            if !targets.is_empty() {
+                return Ok((tensor, targets));
+            }
+        }
+        Err(LearnError::Empty)
+    }
+}
+
 impl Teacher for Whole<'_> {
     fn lesson(&self, step: usize, device: &Device) -> Result<Lesson, LearnError> {
         let mut rng = rng(self.seed, step);
         let mut batch = Batch::default();
         let mut pixels: Vec<f32> = Vec::new();
-        let mut pictures = 0;
-        while pictures < self.stage.pictures {
-            let (_, tensor, targets) = self.corpus.input(rng.random_range(0..self.corpus.len()))?;
-            if targets.is_empty() {
-                continue;
-            }
+        let drawn: Vec<usize> = (0..self.stage.pictures)
+            .map(|_| rng.random_range(0..self.corpus.len()))
+            .collect();
+        let pictures: Vec<_> = drawn
+            .into_par_iter()
+            .map(|at| self.picture(at))
+            .collect::<Result<_, _>>()?;
+        for (tensor, targets) in &pictures {
             pixels.extend(tensor.as_f32().unwrap_or_default());
-            prompts(&mut batch, &targets, self.stage.prompts, self.frame, &mut rng);
-            pictures += 1;
+            prompts(
+                &mut batch,
+                targets,
+                self.stage.prompts,
+                self.frame,
+                &mut rng,
+            );
         }
+        let pictures = pictures.len();
         let data = TensorData::new(pixels, [pictures, 3, self.frame.side(), self.frame.side()]);
-        Ok(Lesson { inputs: vec![Tensor::from_data(data, device)], batch })
+        Ok(Lesson {
+            inputs: vec![Tensor::from_data(data, device)],
+            batch,
+        })
     }
 }
 
 fn rng(seed: u64, step: usize) -> StdRng {
-    StdRng::seed_from_u64(seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(step as u64))
+    StdRng::seed_from_u64(
+        seed.wrapping_mul(0xd134_2543_de82_ef95)
+            .wrapping_add(step as u64),
+    )
 }
 
 fn prompts(batch: &mut Batch, targets: &[Target], count: usize, frame: Frame, rng: &mut StdRng) {
@@ -211,7 +271,12 @@ impl Stage<'_> {
         Ok(learner)
     }
 
-    fn step(&self, learner: &mut Learner, teacher: &dyn Teacher, device: &Device) -> Result<Progress, LearnError> {
+    fn step(
+        &self,
+        learner: &mut Learner,
+        teacher: &dyn Teacher,
+        device: &Device,
+    ) -> Result<Progress, LearnError> {
         let step = learner.step + 1;
         let lesson = teacher.lesson(step, device)?;
         let leaves = Leaves::new(&learner.weights, self.frozen, device);
@@ -222,17 +287,28 @@ impl Stage<'_> {
         };
         let embedding = self.network.neck.forward(&mut algebra, &taps);
         let (prompt, truths) = self.tensors(&lesson.batch, device);
-        let answer = self.network.decoder.forward(&mut algebra, &embedding, &prompt);
+        let answer = self
+            .network
+            .decoder
+            .forward(&mut algebra, &embedding, &prompt);
         let losses = losses(&answer, &truths);
         let loss: f32 = losses.total.clone().into_scalar();
         let gradients = leaves.gradients(&losses.total.backward());
-        learner.follow(&gradients, &self.recipe).map_err(|source| LearnError::NotFinite { step, source })?;
-        Ok(Progress { step, loss, iou: losses.first_iou })
+        learner
+            .follow(&gradients, &self.recipe)
+            .map_err(|source| LearnError::NotFinite { step, source })?;
+        Ok(Progress {
+            step,
+            loss,
+            iou: losses.first_iou,
+        })
     }
 
     fn tensors(&self, batch: &Batch, device: &Device) -> (Prompt<Tensor<4>>, Tensor<4>) {
         let side = self.frame.mask_side();
-        let tensor = |values: &Vec<f32>, shape: [usize; 4]| Tensor::from_data(TensorData::new(values.clone(), shape), device);
+        let tensor = |values: &Vec<f32>, shape: [usize; 4]| {
+            Tensor::from_data(TensorData::new(values.clone(), shape), device)
+        };
         let points = |at: usize| tensor(&batch.points[at], [batch.prompts, POINTS, 1, 1]);
         let prompt = Prompt {
             x: points(0),
@@ -241,6 +317,9 @@ impl Stage<'_> {
             mask: tensor(&batch.masks, [batch.prompts, 1, side, side]),
             has_mask: tensor(&batch.has_mask, [batch.prompts, 1, 1, 1]),
         };
-        (prompt, tensor(&batch.truths, [batch.prompts, 1, side, side]))
+        (
+            prompt,
+            tensor(&batch.truths, [batch.prompts, 1, side, side]),
+        )
     }
 }

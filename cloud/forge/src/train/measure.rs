@@ -45,8 +45,16 @@ pub struct Figures {
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { objects, boxed, clicked, filled_box } = self;
-        write!(f, "{objects} objects: box {boxed:.4}, one click {clicked:.4} (filled box {filled_box:.4})")
+        let Self {
+            objects,
+            boxed,
+            clicked,
+            filled_box,
+        } = self;
+        write!(
+            f,
+            "{objects} objects: box {boxed:.4}, one click {clicked:.4} (filled box {filled_box:.4})"
+        )
     }
 }
 
@@ -55,17 +63,31 @@ impl std::fmt::Display for Figures {
 /// # Errors
 /// [`MeasureError`].
 pub fn on_scenes(folder: &Path, first: u64, count: u64) -> Result<Figures, MeasureError> {
-    let spec = |seed| SceneSpec { seed, style: alternating_style(seed), width: 640, height: 480 };
-    measure(folder, count as usize, |at| Ok(Example::from_scene(&spec(first + at as u64))))
+    let spec = |seed| SceneSpec {
+        seed,
+        style: alternating_style(seed),
+        width: 640,
+        height: 480,
+    };
+    measure(folder, count as usize, |at| {
+        Ok(Example::from_scene(&spec(first + at as u64)))
+    })
 }
 
 /// Measures the model in `folder` on the rows of a set that are for measuring.
 ///
 /// # Errors
 /// [`MeasureError`].
-pub fn on_rows(folder: &Path, data: &Path, rows: &[Row], set: &str) -> Result<Figures, MeasureError> {
-    let rows: Vec<&Row> =
-        rows.iter().filter(|row| row.set == set && row.split == Split::Val && !row.masks.is_empty()).collect();
+pub fn on_rows(
+    folder: &Path,
+    data: &Path,
+    rows: &[Row],
+    set: &str,
+) -> Result<Figures, MeasureError> {
+    let rows: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.set == set && row.split == Split::Val && !row.masks.is_empty())
+        .collect();
     measure(folder, rows.len(), |at| read_example(data, rows[at]))
 }
 
@@ -74,13 +96,23 @@ fn measure(
     count: usize,
     example: impl Fn(usize) -> Result<Example, DataError> + Sync,
 ) -> Result<Figures, MeasureError> {
-    let options = GraphOptions { sessions: std::num::NonZeroUsize::MIN.saturating_add(1), ..GraphOptions::default() };
+    let options = GraphOptions {
+        sessions: std::num::NonZeroUsize::MIN.saturating_add(1),
+        ..GraphOptions::default()
+    };
     let segmenter = Segmenter::load(&ModelFolder::open(folder)?, &options)?;
-    let of_pictures: Vec<Vec<[f64; 3]>> =
-        (0..count).into_par_iter().map(|at| picture(&segmenter, &example(at)?)).collect::<Result<_, _>>()?;
+    let of_pictures: Vec<Vec<[f64; 3]>> = (0..count)
+        .into_par_iter()
+        .map(|at| picture(&segmenter, &example(at)?))
+        .collect::<Result<_, _>>()?;
     let all: Vec<[f64; 3]> = of_pictures.into_iter().flatten().collect();
     let mean = |at: usize| all.iter().map(|ious| ious[at]).sum::<f64>() / all.len().max(1) as f64;
-    Ok(Figures { objects: all.len(), boxed: mean(0), clicked: mean(1), filled_box: mean(2) })
+    Ok(Figures {
+        objects: all.len(),
+        boxed: mean(0),
+        clicked: mean(1),
+        filled_box: mean(2),
+    })
 }
 
 fn picture(segmenter: &Segmenter, example: &Example) -> Result<Vec<[f64; 3]>, MeasureError> {
@@ -88,13 +120,28 @@ fn picture(segmenter: &Segmenter, example: &Example) -> Result<Vec<[f64; 3]>, Me
     let embedding = segmenter.encode(&example.picture, &mut timings)?;
     let mut ious = Vec::new();
     for mask in &example.masks {
-        let (Some(bounds), Some((deepest, _))) = (mask.bounds(), deepest_point(mask)) else { continue };
+        let (Some(bounds), Some((deepest, _))) = (mask.bounds(), deepest_point(mask)) else {
+            continue;
+        };
         let bounds = bounds.map(|edge| edge as f32);
-        let boxed = Prompt { points: vec![], bounds: Some(bounds) };
-        let clicked = Prompt { points: vec![PointPrompt { x: deepest[0], y: deepest[1], label: PointLabel::Foreground }], bounds: None };
+        let boxed = Prompt {
+            points: vec![],
+            bounds: Some(bounds),
+        };
+        let clicked = Prompt {
+            points: vec![PointPrompt {
+                x: deepest[0],
+                y: deepest[1],
+                label: PointLabel::Foreground,
+            }],
+            bounds: None,
+        };
         let mut best = |prompt: &Prompt| -> Result<f64, MeasureError> {
             let masks = segmenter.prompt(&embedding, prompt, &mut timings)?;
-            Ok(masks.first().and_then(|scored| scored.mask.iou(mask)).unwrap_or(0.0))
+            Ok(masks
+                .first()
+                .and_then(|scored| scored.mask.iou(mask))
+                .unwrap_or(0.0))
         };
         ious.push([best(&boxed)?, best(&clicked)?, filled(mask, bounds)]);
     }

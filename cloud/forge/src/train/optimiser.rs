@@ -33,22 +33,37 @@ pub struct Learner {
 
 /// The gradient holds something that is not a number: learning has to stop before it reaches the weights.
 #[derive(Debug, thiserror::Error)]
-#[error("the gradient of `{0}` is not finite; lower the learning rate, or resume from the last checkpoint")]
+#[error(
+    "the gradient of `{0}` is not finite; lower the learning rate, or resume from the last checkpoint"
+)]
 pub struct NotFinite(pub String);
 
 impl Learner {
     /// Begins with these weights.
     #[must_use]
     pub fn new(weights: Arrays) -> Self {
-        let zeros: Arrays = weights.iter().map(|(name, array)| (name.clone(), zeros(array))).collect();
-        Self { step: 0, mean: weights.clone(), first: zeros.clone(), second: zeros, weights }
+        let zeros: Arrays = weights
+            .iter()
+            .map(|(name, array)| (name.clone(), zeros(array)))
+            .collect();
+        Self {
+            step: 0,
+            mean: weights.clone(),
+            first: zeros.clone(),
+            second: zeros,
+            weights,
+        }
     }
 
     /// Follows a gradient.
     ///
     /// # Errors
     /// [`NotFinite`] when the gradient holds an infinity or no number; the weights stay as they were.
-    pub fn follow(&mut self, gradients: &BTreeMap<String, Vec<f32>>, stage: &StageRecipe) -> Result<(), NotFinite> {
+    pub fn follow(
+        &mut self,
+        gradients: &BTreeMap<String, Vec<f32>>,
+        stage: &StageRecipe,
+    ) -> Result<(), NotFinite> {
         let mut squares = 0.0f64;
         for (name, gradient) in gradients {
             let sum: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
@@ -58,16 +73,39 @@ impl Learner {
             squares += sum;
         }
         let length = squares.sqrt() as f32;
-        let shrink = if length > LONGEST { LONGEST / length } else { 1.0 };
+        let shrink = if length > LONGEST {
+            LONGEST / length
+        } else {
+            1.0
+        };
         self.step += 1;
         let rate = rate(stage, self.step);
-        let corrections = (1.0 - BETAS.0.powi(self.step as i32), 1.0 - BETAS.1.powi(self.step as i32));
+        let corrections = (
+            1.0 - BETAS.0.powi(self.step as i32),
+            1.0 - BETAS.1.powi(self.step as i32),
+        );
         let follow = MEAN.min((1.0 + self.step as f32) / (10.0 + self.step as f32));
         for (name, gradient) in gradients {
-            let states = (self.weights.get_mut(name), self.first.get_mut(name), self.second.get_mut(name), self.mean.get_mut(name));
-            let (Some(weights), Some(first), Some(second), Some(mean)) = states else { continue };
-            let keep = if decays(weights) { 1.0 - rate * DECAY } else { 1.0 };
-            let states = weights.values.iter_mut().zip(&mut first.values).zip(&mut second.values).zip(&mut mean.values);
+            let states = (
+                self.weights.get_mut(name),
+                self.first.get_mut(name),
+                self.second.get_mut(name),
+                self.mean.get_mut(name),
+            );
+            let (Some(weights), Some(first), Some(second), Some(mean)) = states else {
+                continue;
+            };
+            let keep = if decays(weights) {
+                1.0 - rate * DECAY
+            } else {
+                1.0
+            };
+            let states = weights
+                .values
+                .iter_mut()
+                .zip(&mut first.values)
+                .zip(&mut second.values)
+                .zip(&mut mean.values);
             for ((((weight, first), second), mean), &gradient) in states.zip(gradient) {
                 let gradient = gradient * shrink;
                 *first = BETAS.0 * *first + (1.0 - BETAS.0) * gradient;
@@ -94,5 +132,8 @@ pub fn rate(stage: &StageRecipe, step: usize) -> f32 {
 }
 
 fn zeros(array: &Array) -> Array {
-    Array { dims: array.dims.clone(), values: vec![0.0; array.values.len()] }
+    Array {
+        dims: array.dims.clone(),
+        values: vec![0.0; array.values.len()],
+    }
 }

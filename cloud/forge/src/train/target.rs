@@ -18,14 +18,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// The object of this mask in a picture that lies in the frame as `placing` says; `None` for an object too
-    /// small to cover half of any cell.
+    /// The object of this mask in a picture that lies in the frame as `placing` says; `None` for an object that
+    /// touches no cell.
     #[must_use]
     pub fn new(mask: &Mask, placing: &Placing, frame: Frame) -> Option<Self> {
         let [left, top, right, bottom] = mask.bounds()?.map(|edge| edge as f32);
         let (centre, _) = deepest_point(mask)?;
         let coverage = coverage(mask, placing.scale_x / 4.0, frame.mask_side());
-        coverage.iter().any(|&cell| cell > 127).then_some(Self {
+        coverage.iter().any(|&cell| cell > 0).then_some(Self {
             bounds: [
                 left * placing.scale_x,
                 top * placing.scale_y,

@@ -28,7 +28,9 @@ pub enum WeightsError {
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// The file holds another network.
-    #[error("the backbone's convolution {at} has weights {found:?} where {layer} needs {needed:?}; it is not MobileNetV2 with folded normalisation")]
+    #[error(
+        "the backbone's convolution {at} has weights {found:?} where {layer} needs {needed:?}; it is not MobileNetV2 with folded normalisation"
+    )]
     Shape {
         /// Which convolution of the file, from 0.
         at: usize,
@@ -59,22 +61,39 @@ pub fn begin<'a>(layers: impl Iterator<Item = &'a Layer>, seed: u64) -> Arrays {
         let [outputs, inputs, height, width] = dims;
         let deviation = (2.0 / (inputs * height * width) as f32).sqrt();
         let mut normal = |deviation: f32| -> Vec<f32> {
-            (0..dims.iter().product()).map(|_| deviation * standard_normal(&mut rng)).collect()
+            (0..dims.iter().product())
+                .map(|_| deviation * standard_normal(&mut rng))
+                .collect()
         };
         let (weight, bias) = match &layer.init {
             Init::Normal => (normal(deviation), 0.0),
             Init::Quiet(factor) => (normal(deviation * factor), 0.0),
             Init::Exactly(row, bias) => (row.repeat(outputs), *bias),
         };
-        arrays.insert(layer.weight(), Array { dims: dims.to_vec(), values: weight });
-        arrays.insert(layer.bias(), Array { dims: vec![outputs], values: vec![bias; outputs] });
+        arrays.insert(
+            layer.weight(),
+            Array {
+                dims: dims.to_vec(),
+                values: weight,
+            },
+        );
+        arrays.insert(
+            layer.bias(),
+            Array {
+                dims: vec![outputs],
+                values: vec![bias; outputs],
+            },
+        );
     }
     arrays
 }
 
 /// Box and Muller's transform.
 fn standard_normal(rng: &mut StdRng) -> f32 {
-    let (radius, angle): (f32, f32) = (rng.random_range(f32::EPSILON..1.0), rng.random_range(0.0..std::f32::consts::TAU));
+    let (radius, angle): (f32, f32) = (
+        rng.random_range(f32::EPSILON..1.0),
+        rng.random_range(0.0..std::f32::consts::TAU),
+    );
     (-2.0 * radius.ln()).sqrt() * angle.cos()
 }
 
@@ -88,13 +107,21 @@ pub fn read_backbone(path: &Path, network: &Network) -> Result<Arrays, WeightsEr
     let convolutions = convolutions(&model)?;
     let layers: Vec<&Layer> = network.backbone.layers().collect();
     if convolutions.len() < layers.len() {
-        return Err(WeightsError::TooFew { found: convolutions.len(), needed: layers.len() });
+        return Err(WeightsError::TooFew {
+            found: convolutions.len(),
+            needed: layers.len(),
+        });
     }
     let mut arrays = Arrays::new();
     for (at, (layer, (weight, bias))) in layers.into_iter().zip(convolutions).enumerate() {
         let needed = layer.shape.weight_dims().to_vec();
         if weight.dims != needed {
-            return Err(WeightsError::Shape { at, layer: layer.name.clone(), found: weight.dims, needed });
+            return Err(WeightsError::Shape {
+                at,
+                layer: layer.name.clone(),
+                found: weight.dims,
+                needed,
+            });
         }
         arrays.insert(layer.weight(), weight);
         arrays.insert(layer.bias(), bias);
@@ -105,14 +132,26 @@ pub fn read_backbone(path: &Path, network: &Network) -> Result<Arrays, WeightsEr
 /// Weights and biases of a graph's convolutions, in order.
 fn convolutions(model: &ModelProto) -> Result<Vec<(Array, Array)>, OnnxError> {
     let missing = |name: &str| OnnxError::Invalid(format!("`{name}` is not a constant"));
-    let graph = model.graph.as_ref().ok_or_else(|| OnnxError::Malformed("it has no graph".into()))?;
+    let graph = model
+        .graph
+        .as_ref()
+        .ok_or_else(|| OnnxError::Malformed("it has no graph".into()))?;
     let array = |name: Option<&String>| {
         let name = name.map_or("", String::as_str);
-        let tensor = graph.initializer.iter().find(|tensor| tensor.name() == name).ok_or_else(|| missing(name))?;
-        Ok(Array { dims: tensor.shape()?, values: tensor.to_f32()? })
+        let tensor = graph
+            .initializer
+            .iter()
+            .find(|tensor| tensor.name() == name)
+            .ok_or_else(|| missing(name))?;
+        Ok(Array {
+            dims: tensor.shape()?,
+            values: tensor.to_f32()?,
+        })
     };
     let nodes = graph.node.iter().filter(|node| node.op_type() == "Conv");
-    nodes.map(|node| Ok((array(node.input.get(1))?, array(node.input.get(2))?))).collect()
+    nodes
+        .map(|node| Ok((array(node.input.get(1))?, array(node.input.get(2))?)))
+        .collect()
 }
 
 /// The number of weights.

@@ -17,7 +17,10 @@ impl<'a> WriteDown<'a> {
     /// An empty graph of this name.
     #[must_use]
     pub fn new(name: &str, weights: &'a Arrays) -> Self {
-        Self { graph: GraphBuilder::new(name), weights }
+        Self {
+            graph: GraphBuilder::new(name),
+            weights,
+        }
     }
 
     fn number(&mut self, number: f32) -> Value {
@@ -26,7 +29,8 @@ impl<'a> WriteDown<'a> {
 
     fn weight(&mut self, name: String) -> Value {
         let array = &self.weights[&name];
-        self.graph.constant(TensorProto::from_f32(name, &array.dims, &array.values))
+        self.graph
+            .constant(TensorProto::from_f32(name, &array.dims, &array.values))
     }
 
     fn relu6(&mut self, x: &Value) -> Value {
@@ -54,11 +58,16 @@ impl Algebra for WriteDown<'_> {
         let (weight, bias) = (self.weight(layer.weight()), self.weight(layer.bias()));
         let settings = vec![
             ("group", Setting::Int(groups)),
-            ("kernel_shape", Setting::Ints(vec![height as i64, width as i64])),
+            (
+                "kernel_shape",
+                Setting::Ints(vec![height as i64, width as i64]),
+            ),
             ("pads", Setting::Ints(vec![padding; 4])),
             ("strides", Setting::Ints(vec![stride; 2])),
         ];
-        let convolved = self.graph.node("Conv", &[Some(x), Some(&weight), Some(&bias)], settings);
+        let convolved = self
+            .graph
+            .node("Conv", &[Some(x), Some(&weight), Some(&bias)], settings);
         match layer.activation {
             Activation::None => convolved,
             Activation::Relu6 => self.relu6(&convolved),
@@ -114,7 +123,10 @@ impl Algebra for WriteDown<'_> {
     }
 
     fn greatest(&mut self, x: &Value) -> Value {
-        let settings = vec![("axes", Setting::Ints(vec![1])), ("keepdims", Setting::Int(1))];
+        let settings = vec![
+            ("axes", Setting::Ints(vec![1])),
+            ("keepdims", Setting::Int(1)),
+        ];
         self.graph.node("ReduceMax", &[Some(x)], settings)
     }
 
@@ -129,7 +141,8 @@ impl Algebra for WriteDown<'_> {
 
     fn join(&mut self, parts: &[&Value]) -> Value {
         let parts: Vec<_> = parts.iter().copied().map(Some).collect();
-        self.graph.node("Concat", &parts, vec![("axis", Setting::Int(1))])
+        self.graph
+            .node("Concat", &parts, vec![("axis", Setting::Int(1))])
     }
 
     fn channels(&mut self, x: &Value, first: usize, last: usize) -> Value {
@@ -155,14 +168,21 @@ impl Algebra for WriteDown<'_> {
         let scales = self.graph.floats(&[4], &[1.0, 1.0, 2.0, 2.0]);
         let settings = vec![
             ("mode", Setting::Text("nearest")),
-            ("coordinate_transformation_mode", Setting::Text("asymmetric")),
+            (
+                "coordinate_transformation_mode",
+                Setting::Text("asymmetric"),
+            ),
             ("nearest_mode", Setting::Text("floor")),
         ];
-        self.graph.node("Resize", &[Some(x), None, Some(&scales)], settings)
+        self.graph
+            .node("Resize", &[Some(x), None, Some(&scales)], settings)
     }
 
     fn halve(&mut self, x: &Value) -> Value {
-        let settings = vec![("kernel_shape", Setting::Ints(vec![2, 2])), ("strides", Setting::Ints(vec![2, 2]))];
+        let settings = vec![
+            ("kernel_shape", Setting::Ints(vec![2, 2])),
+            ("strides", Setting::Ints(vec![2, 2])),
+        ];
         self.graph.node("AveragePool", &[Some(x)], settings)
     }
 

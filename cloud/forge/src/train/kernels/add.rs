@@ -24,7 +24,10 @@ pub fn add_relu6(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     };
     let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
     let output = forward(&a, &b);
-    let prepared = AddRelu6.prepare::<NoCheckpointing>([a_node, b_node]).compute_bound().stateful();
+    let prepared = AddRelu6
+        .prepare::<NoCheckpointing>([a_node, b_node])
+        .compute_bound()
+        .stateful();
     Tensor::from_primitive::<Autodiff<Flex>>(match prepared {
         OpsKind::Tracked(prepared) => prepared.finish(output.clone(), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
@@ -51,7 +54,10 @@ fn forward(a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
     let plane = shape[2] * shape[3];
     let (a, b) = (Flat::new(a), Flat::new(b));
     let mut sums = vec![0.0; a.values().len()];
-    let planes = sums.par_chunks_mut(plane).zip(a.values().par_chunks(plane)).zip(b.values().par_chunks(plane));
+    let planes = sums
+        .par_chunks_mut(plane)
+        .zip(a.values().par_chunks(plane))
+        .zip(b.values().par_chunks(plane));
     planes.for_each(|((sums, a), b)| {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             *sum = (a + b).clamp(0.0, SIX);

@@ -162,7 +162,9 @@ fn weight_gradient(state: &State, before: &FlexTensor) -> FlexTensor {
         .values()
         .par_chunks(rows * columns)
         .zip(x.values().par_chunks(height * width))
-        .map(|(before, x)| plane_gradient(before, x, [rows, columns], [height, width], state.stride))
+        .map(|(before, x)| {
+            plane_gradient(before, x, [rows, columns], [height, width], state.stride)
+        })
         .collect();
     let mut gradient = vec![0.0; channels * TAPS];
     for picture in planes.chunks_exact(channels) {
@@ -181,7 +183,10 @@ fn plane_gradient(
 ) -> [f32; TAPS] {
     let padded_width = width + 2;
     let mut padded = vec![0.0; padded_width * (height + 2)];
-    for (line, padded) in x.chunks_exact(width).zip(padded[padded_width..].chunks_exact_mut(padded_width)) {
+    for (line, padded) in x
+        .chunks_exact(width)
+        .zip(padded[padded_width..].chunks_exact_mut(padded_width))
+    {
         padded[1..=width].copy_from_slice(line);
     }
     let mut sums = [0.0; TAPS];
@@ -194,8 +199,23 @@ fn plane_gradient(
 }
 
 /// Adds one row's part; nine chains of additions hide each other's latency.
-fn row_gradient(gradient: &[f32], [upper, middle, lower]: [&[f32]; 3], stride: usize, sums: &mut [f32; TAPS]) {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, mut i] = *sums;
+fn row_gradient(
+    gradient: &[f32],
+    [upper, middle, lower]: [&[f32]; 3],
+    stride: usize,
+    sums: &mut [f32; TAPS],
+) {
+    let [
+        mut a,
+        mut b,
+        mut c,
+        mut d,
+        mut e,
+        mut f,
+        mut g,
+        mut h,
+        mut i,
+    ] = *sums;
     let mut at = 0;
     for &gradient in gradient {
         let (up, mid, low) = (&upper[at..at + 3], &middle[at..at + 3], &lower[at..at + 3]);

@@ -38,7 +38,9 @@ impl Activation {
     fn apply_biased(self, values: &mut [f32], bias: f32) {
         match self {
             Self::None => values.iter_mut().for_each(|value| *value += bias),
-            Self::Relu6 => values.iter_mut().for_each(|value| *value = (*value + bias).clamp(0.0, SIX)),
+            Self::Relu6 => values
+                .iter_mut()
+                .for_each(|value| *value = (*value + bias).clamp(0.0, SIX)),
         }
     }
 
@@ -51,12 +53,20 @@ impl Activation {
         let [batch, channels, height, width] = dims(output);
         let (after, output) = (Flat::new(&after), Flat::new(output));
         let mut before = vec![0.0; after.values().len()];
-        let planes = before.par_chunks_mut(height * width).zip(after.values().par_chunks(height * width));
-        planes.zip(output.values().par_chunks(height * width)).for_each(|((before, after), output)| {
-            for ((before, &after), &output) in before.iter_mut().zip(after).zip(output) {
-                *before = if output > 0.0 && output < SIX { after } else { 0.0 };
-            }
-        });
+        let planes = before
+            .par_chunks_mut(height * width)
+            .zip(after.values().par_chunks(height * width));
+        planes
+            .zip(output.values().par_chunks(height * width))
+            .for_each(|((before, after), output)| {
+                for ((before, &after), &output) in before.iter_mut().zip(after).zip(output) {
+                    *before = if output > 0.0 && output < SIX {
+                        after
+                    } else {
+                        0.0
+                    };
+                }
+            });
         tensor(before, [batch, channels, height, width])
     }
 
@@ -104,7 +114,11 @@ fn add_to(sums: &mut [f32], values: &[f32]) {
 fn sum_of_planes(values: &FlexTensor) -> FlexTensor {
     let [_, channels, height, width] = dims(values);
     let values = Flat::new(values);
-    let planes: Vec<f32> = values.values().par_chunks(height * width).map(|plane| plane.iter().sum()).collect();
+    let planes: Vec<f32> = values
+        .values()
+        .par_chunks(height * width)
+        .map(|plane| plane.iter().sum())
+        .collect();
     let mut sums = vec![0.0; channels];
     for picture in planes.chunks_exact(channels) {
         add_to(&mut sums, picture);

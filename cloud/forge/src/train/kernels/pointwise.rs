@@ -5,8 +5,8 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
-use burn::backend::{Autodiff, Flex};
 use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Shape, Tensor, module};
 use rayon::prelude::*;
 
@@ -80,16 +80,27 @@ impl Backward<Flex, 3> for Pointwise {
     }
 }
 
-fn forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, activation: Activation) -> FlexTensor {
+fn forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    activation: Activation,
+) -> FlexTensor {
     let [batch, inputs, height, width] = dims(x);
     let [outputs, ..] = dims::<4>(weight);
     let cells = height * width;
-    let columns = x.to_contiguous().reshape(Shape::new([batch, inputs, cells]));
+    let columns = x
+        .to_contiguous()
+        .reshape(Shape::new([batch, inputs, cells]));
     let mut result = Flex::float_matmul(matrix(weight), columns);
     let bias = Flat::new(bias);
-    result.storage_mut::<f32>().par_chunks_mut(cells).enumerate().for_each(|(plane, values)| {
-        activation.apply_biased(values, bias.values()[plane % outputs]);
-    });
+    result
+        .storage_mut::<f32>()
+        .par_chunks_mut(cells)
+        .enumerate()
+        .for_each(|(plane, values)| {
+            activation.apply_biased(values, bias.values()[plane % outputs]);
+        });
     result.reshape(Shape::new([batch, outputs, height, width]))
 }
 
@@ -106,7 +117,10 @@ fn backward(state: &State, after: &FlexTensor, wants_x: bool) -> Found {
     let before = state.activation.gradient(after, &state.output);
     let bias = super::sum_of_planes(&before);
     let before = before.reshape(Shape::new([batch, outputs, cells]));
-    let columns = state.x.to_contiguous().reshape(Shape::new([batch, inputs, cells]));
+    let columns = state
+        .x
+        .to_contiguous()
+        .reshape(Shape::new([batch, inputs, cells]));
     let of_pictures = Flat::new(&Flex::float_matmul(before.clone(), columns.transpose(1, 2)));
     // Summed in the pictures' order, so that the sum does not depend on which thread was faster.
     let mut weight = vec![0.0; outputs * inputs];
@@ -117,11 +131,17 @@ fn backward(state: &State, after: &FlexTensor, wants_x: bool) -> Found {
         let gradient = Flex::float_matmul(matrix(&state.weight).transpose(1, 2), before);
         gradient.reshape(Shape::new([batch, inputs, height, width]))
     });
-    Found { x, weight: tensor(weight, [outputs, inputs, 1, 1]), bias }
+    Found {
+        x,
+        weight: tensor(weight, [outputs, inputs, 1, 1]),
+        bias,
+    }
 }
 
 /// The weight as a matrix that is the same for every picture: [1, out, in].
 fn matrix(weight: &FlexTensor) -> FlexTensor {
     let [outputs, inputs, ..] = dims::<4>(weight);
-    weight.to_contiguous().reshape(Shape::new([1, outputs, inputs]))
+    weight
+        .to_contiguous()
+        .reshape(Shape::new([1, outputs, inputs]))
 }

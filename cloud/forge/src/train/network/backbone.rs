@@ -5,8 +5,15 @@ use super::layer::{Layer, Shape};
 use crate::train::kernels::Activation;
 
 /// Stages of inverted residuals: expansion, channels, blocks, stride of the first block. The paper's table 2.
-const STAGES: [(usize, usize, usize, usize); 7] =
-    [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
+const STAGES: [(usize, usize, usize, usize); 7] = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+];
 /// The stages whose ends are the taps at strides 4, 8, 16 and 32.
 const TAPS: [usize; 4] = [1, 2, 4, 6];
 /// Channels after the stem.
@@ -69,8 +76,12 @@ impl Backbone {
     /// Its layers, in the order in which they are computed.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         let residuals = self.stages.iter().flatten();
-        std::iter::once(&self.stem)
-            .chain(residuals.flat_map(|residual| residual.widen.iter().chain([&residual.filter, &residual.narrow])))
+        std::iter::once(&self.stem).chain(residuals.flat_map(|residual| {
+            residual
+                .widen
+                .iter()
+                .chain([&residual.filter, &residual.narrow])
+        }))
     }
 }
 
@@ -98,6 +109,10 @@ impl Residual {
         };
         let filtered = algebra.convolve(&wide, &self.filter);
         let narrow = algebra.convolve(&filtered, &self.narrow);
-        if self.adds { algebra.add(x, &narrow) } else { narrow }
+        if self.adds {
+            algebra.add(x, &narrow)
+        } else {
+            narrow
+        }
     }
 }

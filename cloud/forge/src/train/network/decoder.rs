@@ -11,6 +11,8 @@ pub const MASKS: usize = 3;
 /// How much better than the first another mask must be predicted to be before it wins. Without it, two masks that
 /// are as good as each other change places for a rounding error, and so would what a user sees after quantisation.
 const HEADSTART: f32 = 0.05;
+/// Channels that are compared with what lies under the prompt.
+const ESSENCE: usize = 32;
 /// Channels at strides 16 and 32.
 const MIDDLE: usize = 96;
 const DEEP: usize = 128;
@@ -28,7 +30,8 @@ pub struct Answer<V> {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     frame: Frame,
-    compare: Layer,
+    essence: Layer,
+    compare: [Layer; 2],
     place: Layer,
     fine: [Block; 2],
     to_middle: [Layer; 2],
@@ -40,7 +43,7 @@ pub struct Decoder {
     from_middle: Layer,
     to_detail: Layer,
     place_detail: Layer,
-    detail: [Block; 2],
+    detail: Block,
     logits: Layer,
     prior: Layer,
     judge: [Layer; 2],
@@ -51,30 +54,58 @@ impl Decoder {
     #[must_use]
     pub fn new(frame: Frame) -> Self {
         let block = |name: &str, channels| Block::new(&format!("decoder.{name}"), channels);
-        let pointwise = |name: &str, inputs, outputs| Layer::pointwise(format!("decoder.{name}"), inputs, outputs);
+        let pointwise = |name: &str, inputs, outputs| {
+            Layer::pointwise(format!("decoder.{name}"), inputs, outputs)
+        };
         let down = |name: &str, inputs, outputs| {
-            [Layer::depthwise(format!("decoder.{name}.down"), inputs, 2), pointwise(&format!("{name}.mix"), inputs, outputs)]
+            [
+                Layer::depthwise(format!("decoder.{name}.down"), inputs, 2),
+                pointwise(&format!("{name}.mix"), inputs, outputs),
+            ]
         };
         // Clicks, background clicks, inside of the box, bell, across, down, box given, previous mask.
         let believe_prompt = Init::Exactly(vec![3.0, -3.0, 5.0, 1.0, 0.0, 0.0, -1.0, 4.0], -2.0);
         Self {
             frame,
-            compare: pointwise("compare", EMBEDDING * 4, EMBEDDING).linear(),
+            essence: pointwise("essence", EMBEDDING, ESSENCE),
+            compare: [
+                pointwise("compare.picture", EMBEDDING, EMBEDDING).linear(),
+                pointwise("compare.prompt", ESSENCE * 3, EMBEDDING).linear(),
+            ],
             place: pointwise("place", COARSE_MAPS, EMBEDDING).linear(),
             fine: [block("fine.0", EMBEDDING), block("fine.1", EMBEDDING)],
             to_middle: down("to_middle", EMBEDDING, MIDDLE),
-            middle: [block("middle.0", MIDDLE), block("middle.1", MIDDLE), block("middle.2", MIDDLE)],
+            middle: [
+                block("middle.0", MIDDLE),
+                block("middle.1", MIDDLE),
+                block("middle.2", MIDDLE),
+            ],
             to_deep: down("to_deep", MIDDLE, DEEP),
-            deep: [block("deep.0", DEEP), block("deep.1", DEEP), block("deep.2", DEEP)],
-            survey: pointwise("survey", DEEP, DEEP).linear().starting(Init::Quiet(0.4)),
+            deep: [
+                block("deep.0", DEEP),
+                block("deep.1", DEEP),
+                block("deep.2", DEEP),
+            ],
+            survey: pointwise("survey", DEEP, DEEP)
+                .linear()
+                .starting(Init::Quiet(0.4)),
             from_deep: pointwise("from_deep", DEEP, MIDDLE).linear(),
             from_middle: pointwise("from_middle", MIDDLE, EMBEDDING).linear(),
             to_detail: pointwise("to_detail", EMBEDDING, DETAIL).linear(),
             place_detail: pointwise("place_detail", FINE_MAPS, DETAIL).linear(),
-            detail: [block("detail.0", DETAIL), block("detail.1", DETAIL)],
-            logits: pointwise("logits", DETAIL, MASKS).linear().starting(Init::Quiet(0.2)),
-            prior: pointwise("prior", FINE_MAPS, MASKS).linear().starting(believe_prompt),
-            judge: [pointwise("judge.0", DETAIL * 2 + 1, DETAIL), pointwise("judge.1", DETAIL, 1).linear().starting(Init::Quiet(0.3))],
+            detail: block("detail", DETAIL),
+            logits: pointwise("logits", DETAIL, MASKS)
+                .linear()
+                .starting(Init::Quiet(0.2)),
+            prior: pointwise("prior", FINE_MAPS, MASKS)
+                .linear()
+                .starting(believe_prompt),
+            judge: [
+                pointwise("judge.0", DETAIL * 2 + 1, DETAIL),
+                pointwise("judge.1", DETAIL, 1)
+                    .linear()
+                    .starting(Init::Quiet(0.3)),
+            ],
         }
     }
 
@@ -86,8 +117,7 @@ impl Decoder {
         prompt: &Prompt<A::Value>,
     ) -> Answer<A::Value> {
         let drawn = prompt::draw(a, prompt, self.frame);
-        let meaning = a.spread(&embedding.meaning);
-        let compared = self.compare(a, &meaning, &drawn.evidence);
+        let compared = self.compare(a, &embedding.meaning, &drawn.evidence);
         let placed = a.convolve(&drawn.coarse, &self.place);
         let x = a.add_relu6(&compared, &placed);
         let x = self.understand(a, &x);
@@ -97,8 +127,7 @@ impl Decoder {
         let detail = a.spread(&embedding.detail);
         let detail = a.add(&detail, &placed);
         let x = a.add_relu6(&x, &detail);
-        let x = self.detail[0].forward(a, &x);
-        let x = self.detail[1].forward(a, &x);
+        let x = self.detail.forward(a, &x);
         let learnt = a.convolve(&x, &self.logits);
         let prior = a.convolve(&drawn.fine, &self.prior);
         let masks = a.add(&learnt, &prior);
@@ -106,18 +135,23 @@ impl Decoder {
         Answer { masks, scores }
     }
 
-    /// The embedding beside itself times, and its distance from, what lies under the prompt.
+    /// What the picture shows everywhere, and how like it is to what lies under the prompt.
     fn compare<A: Algebra>(&self, a: &mut A, meaning: &A::Value, evidence: &A::Value) -> A::Value {
-        let means = average(a, meaning, EMBEDDING, evidence);
+        let shown = a.convolve(meaning, &self.compare[0]);
+        let shown = a.spread(&shown);
+        let essence = a.convolve(meaning, &self.essence);
+        let essence = a.spread(&essence);
+        let means = average(a, &essence, evidence);
         let (wanted, unwanted) = (a.row(&means, 0), a.row(&means, 1));
-        let product = a.multiply(meaning, &wanted);
+        let product = a.multiply(&essence, &wanted);
         let product = a.affine(&product, 1.0 / 6.0, 0.0);
-        let near = a.subtract(meaning, &wanted);
+        let near = a.subtract(&essence, &wanted);
         let near = a.absolute(&near);
-        let far = a.subtract(meaning, &unwanted);
+        let far = a.subtract(&essence, &unwanted);
         let far = a.absolute(&far);
-        let joined = a.join(&[meaning, &product, &near, &far]);
-        a.convolve(&joined, &self.compare)
+        let joined = a.join(&[&product, &near, &far]);
+        let alike = a.convolve(&joined, &self.compare[1]);
+        a.add(&shown, &alike)
     }
 
     fn understand<A: Algebra>(&self, a: &mut A, x: &A::Value) -> A::Value {
@@ -148,8 +182,8 @@ impl Decoder {
         let inside = a.sigmoid(&masks);
         let outside = a.affine(&inside, -1.0, 1.0);
         let unsure = a.multiply(&inside, &outside);
-        let of_inside = average(a, &features, DETAIL, &inside);
-        let of_border = average(a, &features, DETAIL, &unsure);
+        let of_inside = average(a, &features, &inside);
+        let of_border = average(a, &features, &unsure);
         let one = a.channels(&inside, 0, 1);
         let one = a.affine(&one, 0.0, 1.0);
         let area = a.weigh(&one, &inside);
@@ -173,13 +207,24 @@ impl Decoder {
 
     /// Its layers.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
-        let blocks = self.fine.iter().chain(&self.middle).chain(&self.deep).chain(&self.detail);
-        [&self.compare, &self.place]
+        let blocks = self
+            .fine
+            .iter()
+            .chain(&self.middle)
+            .chain(&self.deep)
+            .chain([&self.detail]);
+        [&self.essence, &self.place]
             .into_iter()
+            .chain(&self.compare)
             .chain(blocks.flat_map(Block::layers))
             .chain(&self.to_middle)
             .chain(&self.to_deep)
-            .chain([&self.survey, &self.from_deep, &self.from_middle, &self.to_detail])
+            .chain([
+                &self.survey,
+                &self.from_deep,
+                &self.from_middle,
+                &self.to_detail,
+            ])
             .chain([&self.place_detail, &self.logits, &self.prior])
             .chain(&self.judge)
     }
@@ -192,13 +237,11 @@ fn descend<A: Algebra>(a: &mut A, x: &A::Value, [down, mix]: &[Layer; 2]) -> A::
 }
 
 /// The mean of the features under each map of weights: [batch, channels, maps, 1]; zero where a map is empty.
-fn average<A: Algebra>(a: &mut A, features: &A::Value, channels: usize, weights: &A::Value) -> A::Value {
-    let one = a.channels(features, 0, 1);
+fn average<A: Algebra>(a: &mut A, features: &A::Value, weights: &A::Value) -> A::Value {
+    let sums = a.weigh(features, weights);
+    let one = a.channels(weights, 0, 1);
     let one = a.affine(&one, 0.0, 1.0);
-    let counted = a.join(&[features, &one]);
-    let sums = a.weigh(&counted, weights);
-    let totals = a.channels(&sums, channels, channels + 1);
+    let totals = a.weigh(&one, weights);
     let totals = a.affine(&totals, 1.0, 1e-3);
-    let sums = a.channels(&sums, 0, channels);
     a.divide(&sums, &totals)
 }

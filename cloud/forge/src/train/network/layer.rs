@@ -55,20 +55,33 @@ impl Layer {
     #[must_use]
     pub fn pointwise(name: impl Into<String>, inputs: usize, outputs: usize) -> Self {
         let shape = Shape::Pointwise { inputs, outputs };
-        Self { name: name.into(), shape, activation: Activation::Relu6, init: Init::Normal }
+        Self {
+            name: name.into(),
+            shape,
+            activation: Activation::Relu6,
+            init: Init::Normal,
+        }
     }
 
     /// A 3×3 depthwise layer with ReLU6.
     #[must_use]
     pub fn depthwise(name: impl Into<String>, channels: usize, stride: usize) -> Self {
         let shape = Shape::Depthwise { channels, stride };
-        Self { name: name.into(), shape, activation: Activation::Relu6, init: Init::Normal }
+        Self {
+            name: name.into(),
+            shape,
+            activation: Activation::Relu6,
+            init: Init::Normal,
+        }
     }
 
     /// The same layer without activation.
     #[must_use]
     pub fn linear(self) -> Self {
-        Self { activation: Activation::None, ..self }
+        Self {
+            activation: Activation::None,
+            ..self
+        }
     }
 
     /// The same layer with other first weights.

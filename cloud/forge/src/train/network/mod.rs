@@ -37,7 +37,11 @@ impl Network {
     /// The network for this input size.
     #[must_use]
     pub fn new(frame: Frame) -> Self {
-        Self { backbone: Backbone::new(), neck: Neck::new(), decoder: Decoder::new(frame) }
+        Self {
+            backbone: Backbone::new(),
+            neck: Neck::new(),
+            decoder: Decoder::new(frame),
+        }
     }
 
     /// The layers that learn while the backbone is frozen.

@@ -41,7 +41,9 @@ impl Block {
     pub fn new(name: &str, channels: usize) -> Self {
         Self {
             filter: Layer::depthwise(format!("{name}.filter"), channels, 1),
-            mix: Layer::pointwise(format!("{name}.mix"), channels, channels).linear().starting(Init::Quiet(0.4)),
+            mix: Layer::pointwise(format!("{name}.mix"), channels, channels)
+                .linear()
+                .starting(Init::Quiet(0.4)),
         }
     }
 
@@ -62,18 +64,27 @@ impl Neck {
     /// The neck for MobileNetV2's taps.
     #[must_use]
     pub fn new() -> Self {
-        let lateral = |at: usize| Layer::pointwise(format!("neck.lateral.{at}"), CHANNELS[at], EMBEDDING).linear();
+        let lateral = |at: usize| {
+            Layer::pointwise(format!("neck.lateral.{at}"), CHANNELS[at], EMBEDDING).linear()
+        };
         Self {
             detail: Layer::pointwise("neck.detail", CHANNELS[0], DETAIL),
             detail_down: Layer::depthwise("neck.detail_down", DETAIL, 2),
             detail_in: Layer::pointwise("neck.detail_in", DETAIL, EMBEDDING).linear(),
             lateral: [lateral(1), lateral(2), lateral(3)],
-            refine: [Block::new("neck.refine.0", EMBEDDING), Block::new("neck.refine.1", EMBEDDING)],
+            refine: [
+                Block::new("neck.refine.0", EMBEDDING),
+                Block::new("neck.refine.1", EMBEDDING),
+            ],
         }
     }
 
     /// The embedding of a picture.
-    pub fn forward<A: Algebra>(&self, algebra: &mut A, taps: &[A::Value; 4]) -> Embedding<A::Value> {
+    pub fn forward<A: Algebra>(
+        &self,
+        algebra: &mut A,
+        taps: &[A::Value; 4],
+    ) -> Embedding<A::Value> {
         let [s4, s8, s16, s32] = taps;
         let detail = algebra.convolve(s4, &self.detail);
         let coarse = algebra.convolve(s32, &self.lateral[2]);
@@ -87,7 +98,10 @@ impl Neck {
         let fine = algebra.convolve(s8, &self.lateral[0]);
         let fine = algebra.add(&fine, &down);
         let fine = algebra.add_relu6(&middle, &fine);
-        Embedding { meaning: self.refine[1].forward(algebra, &fine), detail }
+        Embedding {
+            meaning: self.refine[1].forward(algebra, &fine),
+            detail,
+        }
     }
 
     /// Its layers.

@@ -45,7 +45,10 @@ pub fn draw<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>, frame: Frame) -> D
     let side = frame.side() as f32;
     let clicks = [1.0, 0.0].map(|label| is(a, &prompt.label, label));
     let bounds = bounds(a, prompt);
-    let (coarse, fine) = (Canvas::new(a, frame.embedding_side(), 8.0), Canvas::new(a, frame.mask_side(), 4.0));
+    let (coarse, fine) = (
+        Canvas::new(a, frame.embedding_side(), 8.0),
+        Canvas::new(a, frame.mask_side(), 4.0),
+    );
     let mask = {
         let logits = a.affine(&prompt.mask, 0.125, 0.0);
         let bounded = a.clip(&logits, -1.0, 1.0);
@@ -68,17 +71,40 @@ pub fn draw<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>, frame: Frame) -> D
     };
     let has_mask = coarse.fill(a, &prompt.has_mask);
     let all = [
-        &near, &around, &far, &not_near, &not_around, &inside, &bell, &across, &down, &given, &size, &mask_coarse, &has_mask,
+        &near,
+        &around,
+        &far,
+        &not_near,
+        &not_around,
+        &inside,
+        &bell,
+        &across,
+        &down,
+        &given,
+        &size,
+        &mask_coarse,
+        &has_mask,
     ];
-    let evidence = evidence(a, &coarse, &bounds, [&near, &not_near, &inside, &mask_coarse]);
+    let evidence = evidence(
+        a,
+        &coarse,
+        &bounds,
+        [&near, &not_near, &inside, &mask_coarse],
+    );
     let coarse_maps = a.join(&all);
 
     let near = fine.spots(a, prompt, &clicks[0], side / 64.0);
     let not_near = fine.spots(a, prompt, &clicks[1], side / 64.0);
     let [inside, bell, across, down] = fine.bounds(a, &bounds);
     let given = fine.fill(a, &bounds.given);
-    let fine_maps = a.join(&[&near, &not_near, &inside, &bell, &across, &down, &given, &mask]);
-    Drawn { coarse: coarse_maps, fine: fine_maps, evidence }
+    let fine_maps = a.join(&[
+        &near, &not_near, &inside, &bell, &across, &down, &given, &mask,
+    ]);
+    Drawn {
+        coarse: coarse_maps,
+        fine: fine_maps,
+        evidence,
+    }
 }
 
 /// Sure foreground: beside clicks, in the middle of the box, inside the previous mask. Sure background: beside
@@ -128,7 +154,11 @@ fn bounds<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>) -> Bounds<A::Value> 
     let (x, half_width) = centre_and_half(&prompt.x);
     let (y, half_height) = centre_and_half(&prompt.y);
     let given = a.total(&last);
-    Bounds { given: a.clip(&given, 0.0, 1.0), centre: [x, y], half: [half_width, half_height] }
+    Bounds {
+        given: a.clip(&given, 0.0, 1.0),
+        centre: [x, y],
+        half: [half_width, half_height],
+    }
 }
 
 /// A grid of cells to draw on.
@@ -141,10 +171,18 @@ struct Canvas<V> {
 
 impl<V: Clone> Canvas<V> {
     fn new<A: Algebra<Value = V>>(a: &mut A, cells: usize, size: f32) -> Self {
-        let (across, down) = (a.centres(Side::Across, cells, size), a.centres(Side::Down, cells, size));
+        let (across, down) = (
+            a.centres(Side::Across, cells, size),
+            a.centres(Side::Down, cells, size),
+        );
         let (flat_across, flat_down) = (a.affine(&across, 0.0, 0.5), a.affine(&down, 0.0, 0.5));
         let ones = a.add(&flat_across, &flat_down);
-        Self { across, down, ones, cell: size }
+        Self {
+            across,
+            down,
+            ones,
+            cell: size,
+        }
     }
 
     /// A number everywhere.
@@ -153,7 +191,13 @@ impl<V: Clone> Canvas<V> {
     }
 
     /// A soft spot of this radius, in pixels, at each chosen point.
-    fn spots<A: Algebra<Value = V>>(&self, a: &mut A, prompt: &Prompt<V>, chosen: &V, radius: f32) -> V {
+    fn spots<A: Algebra<Value = V>>(
+        &self,
+        a: &mut A,
+        prompt: &Prompt<V>,
+        chosen: &V,
+        radius: f32,
+    ) -> V {
         let mut bell = |axis: &V, at: &V| {
             let away = a.subtract(axis, at);
             let away = a.affine(&away, 1.0 / radius, 0.0);
@@ -179,7 +223,10 @@ impl<V: Clone> Canvas<V> {
             let relative = a.divide(&depth, &bounds.half[side]);
             let relative = a.clip(&relative, -1.0, 1.0);
             let relative = a.multiply(&relative, &bounds.given);
-            (a.multiply(&inside, &bounds.given), a.multiply(&relative, &self.ones))
+            (
+                a.multiply(&inside, &bounds.given),
+                a.multiply(&relative, &self.ones),
+            )
         };
         let (inside_across, across) = along(&self.across, 0);
         let (inside_down, down) = along(&self.down, 1);
