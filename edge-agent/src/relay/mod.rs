@@ -16,6 +16,8 @@ use espalier_link::{Children, Door, Identity, tls};
 pub use cache::BlobCache;
 use cache::CacheError;
 
+/// Children keep idle connections and long polls open, and whatever is cut off they resume: nothing is worth more.
+const SHUTDOWN_SECONDS: u64 = 2;
 /// Connections at once; stops one host from taking all file descriptors.
 const MAX_CONNECTIONS: usize = 2048;
 
@@ -54,6 +56,7 @@ pub fn open(relay: Relay, identity: &Identity, socket: TcpListener) -> Result<Se
     .workers(1)
     .max_connections(MAX_CONNECTIONS)
     .on_connect(peer::remember)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
     .listen_rustls_0_23(socket, tls::relay_server(identity)?)?;
     Ok(server.run())
