@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use espalier_protocol::digest::Hasher;
 use espalier_protocol::id::ModelVersionId;
 use espalier_protocol::manifest::{
     Golden, GoldenTolerance, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, Manifest,
@@ -80,7 +81,9 @@ impl ModelFolder {
             let parse = |bytes: &[u8]| {
                 ModelDescription::parse(bytes).map(|d| Description::FullModel(d.into()))
             };
-            return Self::read(path, &model, parse);
+            let read = Self::read(path, &model, parse)?;
+            let digest = digest_of_files(path)?;
+            return Ok(Self { digest, ..read });
         }
         Err(FolderError::NotAModel(path.to_owned()))
     }
@@ -108,7 +111,8 @@ impl ModelFolder {
         &self.path
     }
 
-    /// The digest of the description's bytes: a bundle's own digest.
+    /// What tells its bytes from any others. Of a bundle it is the digest of `manifest.json`, which names all files by
+    /// their digests; a full model's `model.json` does not, so there it is a digest over all of its files.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
@@ -165,11 +169,57 @@ impl ModelFolder {
     }
 }
 
-fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, FolderError> {
-    let unreadable = |source| FolderError::Unreadable {
+/// One digest over the names and digests of all files in a folder and below it, in the order of their paths. Links
+/// are not followed.
+fn digest_of_files(folder: &Path) -> Result<Digest, FolderError> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    files.sort_unstable();
+    let mut all = Hasher::new();
+    for file in files {
+        let name = file.strip_prefix(folder).unwrap_or(&file);
+        all.update(Digest::of(name.as_os_str().as_encoded_bytes()).as_bytes());
+        all.update(digest_of_file(&file)?.as_bytes());
+    }
+    Ok(all.finish())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FolderError> {
+    let unreadable = |source| unreadable(folder, source);
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let kind = entry.file_type().map_err(unreadable)?;
+        if kind.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn digest_of_file(path: &Path) -> Result<Digest, FolderError> {
+    let unreadable = |source| unreadable(path, source);
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut chunk).map_err(unreadable)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&chunk[..read]),
+        }
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> FolderError {
+    FolderError::Unreadable {
         path: path.to_owned(),
         source,
-    };
+    }
+}
+
+fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, FolderError> {
+    let unreadable = |source| unreadable(path, source);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(limit as u64 + 1)

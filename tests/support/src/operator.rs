@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use espalier_api::system::Endpoints;
-use reqwest::{Client, Method, StatusCode};
+use espalier_api::system::{Endpoints, ReadinessView};
+use reqwest::{Client, Method};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -97,17 +97,32 @@ impl Operator {
             .with_context(|| format!("POST {path} answered with another shape"))
     }
 
-    /// Whether every part of the server is up.
+    /// Whether every part of the server is ready.
     ///
     /// # Errors
     /// Never: a server that does not answer is not ready.
     pub async fn is_ready(&self) -> Result<Option<()>> {
+        self.is_ready_but_for(&[]).await
+    }
+
+    /// Whether the server is ready, but for the parts of these names.
+    ///
+    /// # Errors
+    /// Never: a server that does not answer is not ready.
+    pub async fn is_ready_but_for(&self, missing: &[&str]) -> Result<Option<()>> {
+        let view = self.readiness().await.ok();
+        let ready = view.is_some_and(|view| {
+            view.parts
+                .iter()
+                .all(|part| part.ready || missing.contains(&part.name.as_str()))
+        });
+        Ok(ready.then_some(()))
+    }
+
+    /// What `/readyz` says; it says it whether all is ready or not.
+    async fn readiness(&self) -> Result<ReadinessView> {
         let url = format!("{}/readyz", self.endpoints.api);
-        let answer = self.http.get(url).send().await;
-        Ok(answer
-            .ok()
-            .filter(|answer| answer.status() == StatusCode::OK)
-            .map(|_| ()))
+        Ok(self.http.get(url).send().await?.json().await?)
     }
 
     /// The admin's token.

@@ -37,7 +37,7 @@ use crate::cloud::Cloud;
 type Shared = web::Data<Cloud>;
 
 /// Where the OpenAPI document is served.
-const OPENAPI: &str = "/api/v1/openapi.json";
+const OPENAPI: &str = "/openapi.json";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -90,15 +90,16 @@ pub fn app(
                 .configure(operations),
         )
         .split_for_parts();
-    app.service(
-        SwaggerUi::new("/docs/{_:.*}")
-            .url(OPENAPI, document)
-            .config(SwaggerConfig::from(OPENAPI)),
-    )
-    .service(web::redirect("/docs", "/docs/"))
-    .default_service(web::get().to(console::serve))
-    .wrap(Compress::default())
-    .wrap(TracingLogger::default())
+    app.service(web::resource("/docs/errors").get(system::error_codes))
+        .service(
+            SwaggerUi::new("/docs/{_:.*}")
+                .url(OPENAPI, document)
+                .config(SwaggerConfig::from(OPENAPI)),
+        )
+        .service(web::redirect("/docs", "/docs/"))
+        .default_service(web::get().to(console::serve))
+        .wrap(Compress::default())
+        .wrap(TracingLogger::default())
 }
 
 /// The OpenAPI 3.1 document, as committed and as served.

@@ -54,3 +54,10 @@ async fn metrics(cloud: Shared) -> Outcome<HttpResponse> {
 async fn version(cloud: Shared) -> web::Json<VersionView> {
     web::Json(usecase::version(&cloud))
 }
+
+/// The page that every problem's `type` names.
+pub(super) async fn error_codes() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/markdown; charset=utf-8")
+        .body(include_str!("../../../../docs/errors.md"))
+}

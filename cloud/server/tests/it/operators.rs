@@ -216,6 +216,30 @@ async fn secrets_are_for_their_owner_only() {
     stack.stop().await;
 }
 
+#[tokio::test]
+async fn pages_that_answers_point_at_are_there_without_a_token() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    for (page, holds) in [
+        ("openapi.json", "\"openapi\": \"3.1"),
+        ("docs/", "swagger"),
+        ("docs/errors", "action_not_allowed"),
+    ] {
+        let answer = stack
+            .http
+            .get(format!("{}/{page}", stack.endpoints.api))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{page}: {}", answer.status());
+        let text = answer.text().await.unwrap();
+        let text = text.replace("\":\"", "\": \"");
+        assert!(text.contains(holds), "{page}: {text:.300}");
+    }
+    stack.stop().await;
+}
+
 #[test]
 fn openapi_document_is_the_committed_one() {
     let committed = include_str!("../../../api/openapi.json");
