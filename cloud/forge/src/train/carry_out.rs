@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::ops::AvgPoolOptions;
-use burn::tensor::{Device, Tensor, TensorData, activation, module};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::kernels::{self, Activation};
-use super::network::{Algebra, Layer, Shape, Side};
+use super::network::{Algebra, LEAST_WEIGHT, Layer, Shape, Side};
 use super::weights::{Array, Arrays, as_columns};
 
 /// Burn's tensors and the weights that they are convolved with.
@@ -198,8 +197,11 @@ impl Algebra for CarryOut<'_> {
         kernels::upsample(x.clone())
     }
 
-    fn halve(&mut self, x: &Tensor<4>) -> Tensor<4> {
-        module::avg_pool2d(x.clone(), AvgPoolOptions::new([2, 2]))
+    fn resample(&mut self, x: &Tensor<4>, down: &Tensor<4>, across: &Tensor<4>) -> Tensor<4> {
+        let down = down.clone() / (down.clone().sum_dim(3) + LEAST_WEIGHT);
+        let across = across.clone() / (across.clone().sum_dim(2) + LEAST_WEIGHT);
+        let rows = columns_mixed(x.clone(), across);
+        columns_mixed(rows.swap_dims(2, 3), down.swap_dims(2, 3)).swap_dims(2, 3)
     }
 
     fn detach(&mut self, x: &Tensor<4>) -> Tensor<4> {
@@ -225,6 +227,18 @@ impl Algebra for CarryOut<'_> {
     fn constant(&mut self, numbers: &[f32]) -> Tensor<4> {
         self.of_values(numbers.to_vec(), [1, 1, numbers.len(), 1])
     }
+}
+
+/// Mixes the columns of every row [batch, channels, rows, columns] by [batch, 1, columns, new columns]: one large
+/// product for each of the batch.
+fn columns_mixed(x: Tensor<4>, weights: Tensor<4>) -> Tensor<4> {
+    let [batch, channels, rows, columns] = x.dims();
+    let [.., new_columns] = weights.dims();
+    let lines: Tensor<3> = x.reshape([batch, channels * rows, columns]);
+    let weights: Tensor<3> = weights.reshape([batch, columns, new_columns]);
+    lines
+        .matmul(weights)
+        .reshape([batch, channels, rows, new_columns])
 }
 
 /// The stem as a pointwise layer on columns of 27 numbers. A picture needs no gradient, so the columns are cut out

@@ -7,6 +7,15 @@ pub const STRIDES: [usize; 4] = [4, 8, 16, 32];
 /// Channels of the taps.
 pub const CHANNELS: [usize; 4] = [24, 32, 96, 320];
 
+/// A square grid of cells over the whole frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// Cells along each side.
+    pub cells: usize,
+    /// Pixels along each side of a cell.
+    pub size: f32,
+}
+
 /// The side of the square input in pixels; a multiple of 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame(usize);
@@ -34,6 +43,24 @@ impl Frame {
     #[must_use]
     pub fn embedding_side(self) -> usize {
         self.0 / 8
+    }
+
+    /// The grid of the masks and of the detail.
+    #[must_use]
+    pub fn mask_grid(self) -> Grid {
+        Grid {
+            cells: self.mask_side(),
+            size: 4.0,
+        }
+    }
+
+    /// The grid of the embedding.
+    #[must_use]
+    pub fn embedding_grid(self) -> Grid {
+        Grid {
+            cells: self.embedding_side(),
+            size: 8.0,
+        }
     }
 
     /// Shapes of the backbone's taps as (channels, side).

@@ -1,7 +1,7 @@
 //! The network's operations, written down as ONNX.
 
 use super::kernels::Activation;
-use super::network::{Algebra, Layer, Shape, Side};
+use super::network::{Algebra, LEAST_WEIGHT, Layer, Shape, Side};
 use super::weights::Arrays;
 use crate::onnx::build::Setting;
 use crate::onnx::{GraphBuilder, TensorProto, Value};
@@ -35,6 +35,15 @@ impl<'a> WriteDown<'a> {
 
     fn relu6(&mut self, x: &Value) -> Value {
         self.clip(x, 0.0, 6.0)
+    }
+
+    /// Weights that add up to one along an axis.
+    fn shares(&mut self, weights: &Value, axis: i64) -> Value {
+        let axis = self.graph.integers(&[axis]);
+        let total = self.graph.op("ReduceSum", &[weights, &axis]);
+        let least = self.number(LEAST_WEIGHT);
+        let total = self.graph.op("Add", &[&total, &least]);
+        self.graph.op("Div", &[weights, &total])
     }
 
     fn slice(&mut self, x: &Value, axis: i64, first: usize, last: usize) -> Value {
@@ -178,12 +187,10 @@ impl Algebra for WriteDown<'_> {
             .node("Resize", &[Some(x), None, Some(&scales)], settings)
     }
 
-    fn halve(&mut self, x: &Value) -> Value {
-        let settings = vec![
-            ("kernel_shape", Setting::Ints(vec![2, 2])),
-            ("strides", Setting::Ints(vec![2, 2])),
-        ];
-        self.graph.node("AveragePool", &[Some(x)], settings)
+    fn resample(&mut self, x: &Value, down: &Value, across: &Value) -> Value {
+        let (down, across) = (self.shares(down, 3), self.shares(across, 2));
+        let mixed = self.graph.op("MatMul", &[x, &across]);
+        self.graph.op("MatMul", &[&down, &mixed])
     }
 
     fn detach(&mut self, x: &Value) -> Value {

@@ -11,3 +11,4 @@ mod quantise;
 mod recipe;
 mod sandbox;
 mod support;
+mod train;

@@ -42,12 +42,32 @@ pub struct Config {
 }
 
 /// Where the rows are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseChoice {
     /// A Postgres child of this process.
     Embedded,
     /// A Postgres of somebody else's.
     External(String),
+}
+
+/// An address holds a password, which may stand in its query too; neither is shown.
+impl std::fmt::Debug for DatabaseChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::External(url) = self else {
+            return f.write_str("Embedded");
+        };
+        let mut shown = Url::parse(url).ok();
+        if let Some(url) = &mut shown {
+            url.set_query(None);
+            if url.set_password(None).is_err() {
+                shown = None;
+            }
+        }
+        match shown {
+            Some(url) => write!(f, "External({url})"),
+            None => f.write_str("External(an address that is no URL)"),
+        }
+    }
 }
 
 /// Where messages go through.

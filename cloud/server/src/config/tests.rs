@@ -27,6 +27,18 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn a_shown_configuration_keeps_the_database_password_to_itself() {
+    for url in [
+        "postgres://me:secret@db:5432/espalier",
+        "postgres://me@db/espalier?password=secret",
+        "secret",
+    ] {
+        let shown = format!("{:?}", DatabaseChoice::External(url.into()));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
+#[test]
 fn clear_text_on_a_network_address_is_refused() {
     let flags = ServeFlags {
         listen: Some("0.0.0.0:7070".into()),

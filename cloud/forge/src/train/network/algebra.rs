@@ -2,6 +2,9 @@
 
 use super::layer::Layer;
 
+/// Keeps a mean finite where all weights are zero.
+pub const LEAST_WEIGHT: f32 = 1e-3;
+
 /// A side of the picture that coordinates run along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -9,6 +12,17 @@ pub enum Side {
     Across,
     /// From top to bottom: [1, 1, height, 1].
     Down,
+}
+
+impl Side {
+    /// The side at right angles.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Across => Self::Down,
+            Self::Down => Self::Across,
+        }
+    }
 }
 
 /// Whoever can carry out, or write down, these operations. Every value has four axes: batch, channel, row, column.
@@ -54,8 +68,15 @@ pub trait Algebra {
     fn weigh(&mut self, features: &Self::Value, weights: &Self::Value) -> Self::Value;
     /// Twice the rows and columns, each cell four times.
     fn upsample(&mut self, x: &Self::Value) -> Self::Value;
-    /// Half the rows and columns, each the mean of four cells.
-    fn halve(&mut self, x: &Self::Value) -> Self::Value;
+    /// Other rows and columns, each a weighted mean of the old ones: `down` holds a row of weights for each new row
+    /// [batch, 1, new rows, rows], `across` a column for each new column [batch, 1, columns, new columns]. Weights
+    /// need not add up to 1; where they are all zero, so is the result.
+    fn resample(
+        &mut self,
+        x: &Self::Value,
+        down: &Self::Value,
+        across: &Self::Value,
+    ) -> Self::Value;
     /// The value, through which nothing learns.
     fn detach(&mut self, x: &Self::Value) -> Self::Value;
     /// A value of a picture, repeated for each of its prompts.

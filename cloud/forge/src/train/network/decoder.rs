@@ -3,7 +3,8 @@
 use super::algebra::Algebra;
 use super::layer::{Init, Layer};
 use super::neck::{Block, DETAIL, EMBEDDING, Embedding};
-use super::prompt::{self, COARSE_MAPS, FINE_MAPS, Prompt};
+use super::prompt::{self, Bounds, COARSE_MAPS, FINE_MAPS, Prompt};
+use super::window::{CELLS, FINE_CELLS, Window};
 use crate::train::frame::Frame;
 
 /// Masks that a prompt gets: the likeliest first, then others that it may have meant.
@@ -13,7 +14,7 @@ pub const MASKS: usize = 3;
 const HEADSTART: f32 = 0.05;
 /// Channels that are compared with what lies under the prompt.
 const ESSENCE: usize = 32;
-/// Channels at strides 16 and 32.
+/// Channels at half and at a quarter of the window's cells.
 const MIDDLE: usize = 96;
 const DEEP: usize = 128;
 
@@ -26,7 +27,7 @@ pub struct Answer<V> {
     pub scores: V,
 }
 
-/// A small U-net that sees the embedding, compared with what lies under the prompt, and the prompt's maps.
+/// A small U-net that sees a window of the embedding, compared with what lies under the prompt, and the prompt's maps.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     frame: Frame,
@@ -116,8 +117,12 @@ impl Decoder {
         embedding: &Embedding<A::Value>,
         prompt: &Prompt<A::Value>,
     ) -> Answer<A::Value> {
-        let drawn = prompt::draw(a, prompt, self.frame);
-        let compared = self.compare(a, &embedding.meaning, &drawn.evidence);
+        let bounds = Bounds::of(a, prompt);
+        let window = Window::around(a, &bounds, self.frame);
+        let drawn = prompt::draw(a, prompt, &bounds, &window, self.frame);
+        let meaning = a.spread(&embedding.meaning);
+        let meaning = window.look(a, &meaning, self.frame.embedding_grid(), CELLS);
+        let compared = self.compare(a, &meaning, &drawn.evidence);
         let placed = a.convolve(&drawn.coarse, &self.place);
         let x = a.add_relu6(&compared, &placed);
         let x = self.understand(a, &x);
@@ -125,6 +130,7 @@ impl Decoder {
         let x = a.upsample(&x);
         let placed = a.convolve(&drawn.fine, &self.place_detail);
         let detail = a.spread(&embedding.detail);
+        let detail = window.look(a, &detail, self.frame.mask_grid(), FINE_CELLS);
         let detail = a.add(&detail, &placed);
         let x = a.add_relu6(&x, &detail);
         let x = self.detail.forward(a, &x);
@@ -132,15 +138,14 @@ impl Decoder {
         let prior = a.convolve(&drawn.fine, &self.prior);
         let masks = a.add(&learnt, &prior);
         let scores = self.judge(a, &x, &masks);
+        let masks = window.put_back(a, &masks, self.frame.mask_grid());
         Answer { masks, scores }
     }
 
     /// What the picture shows everywhere, and how like it is to what lies under the prompt.
     fn compare<A: Algebra>(&self, a: &mut A, meaning: &A::Value, evidence: &A::Value) -> A::Value {
         let shown = a.convolve(meaning, &self.compare[0]);
-        let shown = a.spread(&shown);
         let essence = a.convolve(meaning, &self.essence);
-        let essence = a.spread(&essence);
         let means = average(a, &essence, evidence);
         let (wanted, unwanted) = (a.row(&means, 0), a.row(&means, 1));
         let product = a.multiply(&essence, &wanted);

@@ -12,8 +12,9 @@ mod decoder;
 mod layer;
 mod neck;
 mod prompt;
+mod window;
 
-pub use algebra::{Algebra, Side};
+pub use algebra::{Algebra, LEAST_WEIGHT, Side};
 pub use backbone::Backbone;
 pub use decoder::{Answer, Decoder, MASKS};
 pub use layer::{Init, Layer, Shape};

@@ -1,6 +1,7 @@
 //! Prompts as pictures: soft maps of clicks, box and previous mask, computed inside the graph.
 
 use super::algebra::{Algebra, Side};
+use super::window::{CELLS, FINE_CELLS, Window};
 use crate::train::frame::Frame;
 
 /// A prompt in Segment Anything's terms, four axes each.
@@ -18,43 +19,99 @@ pub struct Prompt<V> {
     pub has_mask: V,
 }
 
-/// Maps at stride 8.
+/// Maps in the window's cells.
 pub const COARSE_MAPS: usize = 13;
-/// Maps at stride 4.
+/// Maps in its fine cells.
 pub const FINE_MAPS: usize = 8;
 
 /// A prompt, drawn.
 pub struct Drawn<V> {
-    /// Everything, at stride 8: [batch, [`COARSE_MAPS`], …].
+    /// Everything: [batch, [`COARSE_MAPS`], …].
     pub coarse: V,
-    /// Where the prompt is sharp, at stride 4: [batch, [`FINE_MAPS`], …].
+    /// Where the prompt is sharp, in fine cells: [batch, [`FINE_MAPS`], …].
     pub fine: V,
-    /// Where the object surely is, and where it surely is not, at stride 8: [batch, 2, …].
+    /// Where the object surely is, and where it surely is not: [batch, 2, …].
     pub evidence: V,
 }
 
 /// The box's numbers: [batch, 1, 1, 1] each. Without a box `given` is 0 and the others are harmless.
-struct Bounds<V> {
-    given: V,
-    centre: [V; 2],
-    half: [V; 2],
+pub struct Bounds<V> {
+    /// 1 when there is a box, else 0.
+    pub given: V,
+    /// Its middle, along x and y.
+    pub centre: [V; 2],
+    /// Half its width and height.
+    pub half: [V; 2],
 }
 
-/// Draws a prompt.
-pub fn draw<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>, frame: Frame) -> Drawn<A::Value> {
+impl<V: Clone> Bounds<V> {
+    /// The bounds of a prompt, in input pixels.
+    pub fn of<A: Algebra<Value = V>>(a: &mut A, prompt: &Prompt<V>) -> Self {
+        let first = is(a, &prompt.label, 2.0);
+        let last = is(a, &prompt.label, 3.0);
+        let mut centre_and_half = |along: &V| {
+            let low = a.multiply(along, &first);
+            let low = a.total(&low);
+            let high = a.multiply(along, &last);
+            let high = a.total(&high);
+            let sum = a.add(&low, &high);
+            let difference = a.subtract(&high, &low);
+            let half = a.affine(&difference, 0.5, 0.0);
+            (a.affine(&sum, 0.5, 0.0), a.clip(&half, 1.0, 1e4))
+        };
+        let (x, half_width) = centre_and_half(&prompt.x);
+        let (y, half_height) = centre_and_half(&prompt.y);
+        let given = a.total(&last);
+        Self {
+            given: a.clip(&given, 0.0, 1.0),
+            centre: [x, y],
+            half: [half_width, half_height],
+        }
+    }
+
+    /// The same box as a window shows it.
+    fn seen_through<A: Algebra<Value = V>>(&self, a: &mut A, window: &Window<V>) -> Self {
+        Self {
+            given: self.given.clone(),
+            centre: [0, 1].map(|side| window.place(a, &self.centre[side], side)),
+            half: [0, 1].map(|side| window.scale(a, &self.half[side], side)),
+        }
+    }
+}
+
+/// Draws a prompt as its window shows it. The maps know where the box lies in the window, which is always the same,
+/// and how large it is in the picture, which the window hides.
+pub fn draw<A: Algebra>(
+    a: &mut A,
+    prompt: &Prompt<A::Value>,
+    bounds: &Bounds<A::Value>,
+    window: &Window<A::Value>,
+    frame: Frame,
+) -> Drawn<A::Value> {
     let side = frame.side() as f32;
     let clicks = [1.0, 0.0].map(|label| is(a, &prompt.label, label));
-    let bounds = bounds(a, prompt);
-    let (coarse, fine) = (
-        Canvas::new(a, frame.embedding_side(), 8.0),
-        Canvas::new(a, frame.mask_side(), 4.0),
-    );
+    let size = {
+        let halves = a.add(&bounds.half[0], &bounds.half[1]);
+        let relative = a.affine(&halves, 1.0 / side, 0.0);
+        a.multiply(&relative, &bounds.given)
+    };
     let mask = {
         let logits = a.affine(&prompt.mask, 0.125, 0.0);
         let bounded = a.clip(&logits, -1.0, 1.0);
         a.multiply(&bounded, &prompt.has_mask)
     };
-    let mask_coarse = a.halve(&mask);
+    let mask_coarse = window.look(a, &mask, frame.mask_grid(), CELLS);
+    let mask = window.look(a, &mask, frame.mask_grid(), FINE_CELLS);
+    let prompt = &Prompt {
+        x: window.place(a, &prompt.x, 0),
+        y: window.place(a, &prompt.y, 1),
+        ..prompt.clone()
+    };
+    let bounds = bounds.seen_through(a, window);
+    let (coarse, fine) = (
+        Canvas::new(a, CELLS, side / CELLS as f32),
+        Canvas::new(a, FINE_CELLS, side / FINE_CELLS as f32),
+    );
 
     let near = coarse.spots(a, prompt, &clicks[0], side / 48.0);
     let around = coarse.spots(a, prompt, &clicks[0], side / 12.0);
@@ -63,12 +120,7 @@ pub fn draw<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>, frame: Frame) -> D
     let not_around = coarse.spots(a, prompt, &clicks[1], side / 12.0);
     let [inside, bell, across, down] = coarse.bounds(a, &bounds);
     let given = coarse.fill(a, &bounds.given);
-    let size = {
-        let halves = a.add(&bounds.half[0], &bounds.half[1]);
-        let relative = a.affine(&halves, 1.0 / side, 0.0);
-        let relative = a.multiply(&relative, &bounds.given);
-        coarse.fill(a, &relative)
-    };
+    let size = coarse.fill(a, &size);
     let has_mask = coarse.fill(a, &prompt.has_mask);
     let all = [
         &near,
@@ -136,29 +188,6 @@ fn is<A: Algebra>(a: &mut A, label: &A::Value, wanted: f32) -> A::Value {
     let distance = a.absolute(&difference);
     let likeness = a.affine(&distance, -1.0, 1.0);
     a.clip(&likeness, 0.0, 1.0)
-}
-
-fn bounds<A: Algebra>(a: &mut A, prompt: &Prompt<A::Value>) -> Bounds<A::Value> {
-    let first = is(a, &prompt.label, 2.0);
-    let last = is(a, &prompt.label, 3.0);
-    let mut centre_and_half = |along: &A::Value| {
-        let low = a.multiply(along, &first);
-        let low = a.total(&low);
-        let high = a.multiply(along, &last);
-        let high = a.total(&high);
-        let sum = a.add(&low, &high);
-        let difference = a.subtract(&high, &low);
-        let half = a.affine(&difference, 0.5, 0.0);
-        (a.affine(&sum, 0.5, 0.0), a.clip(&half, 1.0, 1e4))
-    };
-    let (x, half_width) = centre_and_half(&prompt.x);
-    let (y, half_height) = centre_and_half(&prompt.y);
-    let given = a.total(&last);
-    Bounds {
-        given: a.clip(&given, 0.0, 1.0),
-        centre: [x, y],
-        half: [half_width, half_height],
-    }
 }
 
 /// A grid of cells to draw on.
