@@ -136,7 +136,13 @@ impl Run<'_> {
     }
 
     fn features(&self) -> anyhow::Result<Cache> {
-        let mut cache = Cache::open(&self.args.work.join("features.bin"), self.frame)?;
+        // Records of other sizes would be read as nonsense.
+        let name = format!(
+            "features-{}-{}.bin",
+            self.frame.side(),
+            self.frame.mask_side()
+        );
+        let mut cache = Cache::open(&self.args.work.join(name), self.frame)?;
         let needed = self.corpus.len();
         if cache.sets().len() < needed {
             let options = GraphOptions {

@@ -4,12 +4,12 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::frame::Frame;
+use super::frame::{Frame, MASK_CELL};
 use super::target::Target;
 
 /// Points of every prompt of a batch; unused ones have the label -1.
 pub const POINTS: usize = 4;
-const CELL: f32 = 4.0;
+const CELL: f32 = MASK_CELL as f32;
 
 /// One prompt with its truth.
 #[derive(Clone, Debug, PartialEq)]

@@ -94,7 +94,7 @@ fn embedding_axes(frame: Frame) -> [[Axis; 4]; 2] {
     use super::network::{DETAIL, EMBEDDING};
     [
         (EMBEDDING, frame.embedding_side()),
-        (DETAIL, frame.mask_side()),
+        (DETAIL, frame.detail_side()),
     ]
     .map(|(channels, side)| [1.into(), channels.into(), side.into(), side.into()])
 }

@@ -7,6 +7,10 @@ pub const STRIDES: [usize; 4] = [4, 8, 16, 32];
 /// Channels of the taps.
 pub const CHANNELS: [usize; 4] = [24, 32, 96, 320];
 
+/// Pixels along each side of a mask's cell. With cells of 4 pixels, masks that are right everywhere have a mean IoU of
+/// 0.55 on objects under 16 pixels; with cells of 2, of 0.84 (measured on COCO).
+pub const MASK_CELL: usize = 2;
+
 /// A square grid of cells over the whole frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
@@ -33,9 +37,15 @@ impl Frame {
         self.0
     }
 
-    /// The side of the masks, in cells of 4 pixels.
+    /// The side of the masks, in cells of [`MASK_CELL`] pixels.
     #[must_use]
     pub fn mask_side(self) -> usize {
+        self.0 / MASK_CELL
+    }
+
+    /// The side of the detail, in cells of 4 pixels.
+    #[must_use]
+    pub fn detail_side(self) -> usize {
         self.0 / 4
     }
 
@@ -45,11 +55,20 @@ impl Frame {
         self.0 / 8
     }
 
-    /// The grid of the masks and of the detail.
+    /// The grid of the masks.
     #[must_use]
     pub fn mask_grid(self) -> Grid {
         Grid {
             cells: self.mask_side(),
+            size: MASK_CELL as f32,
+        }
+    }
+
+    /// The grid of the detail.
+    #[must_use]
+    pub fn detail_grid(self) -> Grid {
+        Grid {
+            cells: self.detail_side(),
             size: 4.0,
         }
     }

@@ -12,9 +12,9 @@ use super::network::{Answer, MASKS};
 /// Weight of the focal loss beside the overlap.
 const FOCAL: f32 = 2.0;
 /// Cells that are added to an object's area, so that the smallest do not outweigh everything.
-const LEAST_AREA: f32 = 16.0;
+const LEAST_AREA: f32 = 64.0;
 /// Keeps the overlap of two empty masks finite; far below one cell.
-const SPECK: f32 = 0.05;
+const SPECK: f32 = 0.2;
 /// Weight of the alternatives' loss beside the first mask's.
 const ALTERNATIVES: f32 = 0.4;
 

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 const SIDE: usize = 64;
-const MASK: usize = SIDE / 4;
+const MASK: usize = SIDE / 2;
 
 /// A prompt as anyone gives it: points with labels, and perhaps a previous mask.
 struct Given {

@@ -21,7 +21,7 @@ const DEEP: usize = 128;
 /// What the decoder answers.
 #[derive(Clone, Debug)]
 pub struct Answer<V> {
-    /// Logits at stride 4: [batch, [`MASKS`], rows, columns].
+    /// Logits in the masks' cells: [batch, [`MASKS`], rows, columns].
     pub masks: V,
     /// Predicted IoU of each mask: [batch, 1, [`MASKS`], 1].
     pub scores: V,
@@ -130,7 +130,7 @@ impl Decoder {
         let x = a.upsample(&x);
         let placed = a.convolve(&drawn.fine, &self.place_detail);
         let detail = a.spread(&embedding.detail);
-        let detail = window.look(a, &detail, self.frame.mask_grid(), FINE_CELLS);
+        let detail = window.look(a, &detail, self.frame.detail_grid(), FINE_CELLS);
         let detail = a.add(&detail, &placed);
         let x = a.add_relu6(&x, &detail);
         let x = self.detail.forward(a, &x);

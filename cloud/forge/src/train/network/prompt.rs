@@ -13,7 +13,7 @@ pub struct Prompt<V> {
     pub y: V,
     /// 1 foreground, 0 background, 2 and 3 a box's corners, -1 nothing: [batch, points, 1, 1].
     pub label: V,
-    /// A previous mask's logits at stride 4: [batch, 1, rows, columns].
+    /// A previous mask's logits, as masks are given: [batch, 1, rows, columns].
     pub mask: V,
     /// 1 when there is a previous mask, else 0: [batch, 1, 1, 1].
     pub has_mask: V,
