@@ -7,6 +7,7 @@
 
 mod content;
 mod mint;
+mod orders;
 mod record;
 mod slots;
 mod store;
