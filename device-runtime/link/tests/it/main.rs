@@ -6,6 +6,7 @@
 )]
 
 mod agent;
+mod attacks;
 mod cloud;
 mod download;
 mod engine;
