@@ -130,6 +130,29 @@ impl Jobs<'_> {
         Ok(state)
     }
 
+    /// Gives a job back that was not finished for no fault of its build: it waits again, and this try does not count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn give_back(&self, lease: &Lease) -> Result<Written, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let held = sqlx::query!(
+            "UPDATE jobs SET attempts = attempts - 1, worker = NULL, lease_until = NULL
+             WHERE tenant_id = $1 AND job_id = $2 AND worker = $3 AND finished_at IS NULL",
+            lease.tenant.as_str(),
+            lease.job.0,
+            lease.worker,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(if held.rows_affected() == 0 {
+            Written::NotUpdated
+        } else {
+            Written::Updated
+        })
+    }
+
     /// Ends a job with the build's last state.
     ///
     /// # Errors

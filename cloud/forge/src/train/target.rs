@@ -24,7 +24,11 @@ impl Target {
     pub fn new(mask: &Mask, placing: &Placing, frame: Frame) -> Option<Self> {
         let [left, top, right, bottom] = mask.bounds()?.map(|edge| edge as f32);
         let (centre, _) = deepest_point(mask)?;
-        let coverage = coverage(mask, placing.scale_x / frame.mask_grid().size, frame.mask_side());
+        let coverage = coverage(
+            mask,
+            placing.scale_x / frame.mask_grid().size,
+            frame.mask_side(),
+        );
         coverage.iter().any(|&cell| cell > 0).then_some(Self {
             bounds: [
                 left * placing.scale_x,

@@ -43,6 +43,8 @@ enum End {
     Lost,
     /// The forge died; the job is tried again when its lease runs out.
     Died(String),
+    /// This process ends; whoever comes next goes on at once.
+    Drained,
 }
 
 /// One pass: works off the queue until it is empty.
@@ -79,6 +81,14 @@ async fn work(cloud: &Arc<Cloud>, job: Job) -> Outcome<()> {
         End::Died(status) => {
             tracing::warn!(status, "the forge died; the build is tried again");
             count(cloud, "died");
+        }
+        End::Drained => {
+            let given_back = cloud.store()?.jobs().give_back(&job.lease).await?;
+            let end = match given_back {
+                Written::Updated => "given_back",
+                _ => "lost",
+            };
+            count(cloud, end);
         }
         End::Said(state) => finish(cloud, &job.lease, state, &folder).await?,
     }
@@ -180,7 +190,7 @@ async fn run(cloud: &Arc<Cloud>, lease: &Lease, folder: &Path, job_file: &Path) 
             // A cancellation rings; the next heartbeat learns of it.
             () = cloud.bells.forge.notified() => beat.reset_immediately(),
             // What the forge has finished stays in its folder; the next start goes on from there.
-            () = cloud.stopping.cancelled() => return Ok(End::Died("the server drains".to_owned())),
+            () = cloud.stopping.cancelled() => return Ok(End::Drained),
         }
     }
 }

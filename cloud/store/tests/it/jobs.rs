@@ -112,6 +112,29 @@ async fn a_worker_that_died_is_followed_and_its_late_words_do_not_count() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_given_back_waits_again_and_the_try_does_not_count() {
+    let database = fresh().await;
+    let store = &database.store;
+    let version = model(store).await;
+    queued_build(store, &version, "x86").await;
+    let mut leases = Vec::new();
+    for worker in ["first", "second", "third", "fourth"] {
+        let job = store.jobs().take(worker, now(), later(60)).await.unwrap();
+        let job = job.expect("a job that nobody holds");
+        assert_eq!(job.attempt, 1, "{worker}");
+        let given = store.jobs().give_back(&job.lease).await.unwrap();
+        assert_eq!(given, Written::Updated);
+        leases.push(job.lease);
+    }
+    // Whoever gave it back has nothing more to give.
+    let holder = store.jobs().take("fifth", now(), later(60)).await.unwrap();
+    assert!(holder.is_some());
+    let late = store.jobs().give_back(&leases[0]).await.unwrap();
+    assert_eq!(late, Written::NotUpdated);
+    assert_eq!(store.jobs().give_up(1, later(30)).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_build_that_kills_forges_is_given_up() {
     let database = fresh().await;
     let store = &database.store;
