@@ -21,6 +21,9 @@ use espalier_runtime::{
 use espalier_serving::{Candidate, ModelHost, Origin};
 use espalier_slots::{Probe, TrialOutcome, VerifiedBundle};
 
+/// How far a trial stands back behind requests; a step is worth about a quarter of a busy core's time.
+const TRIAL_NICENESS: i32 = 10;
+
 /// Trials on the model host that also answers requests.
 pub struct HostProbe {
     host: Arc<ModelHost>,
@@ -55,7 +58,7 @@ impl HostProbe {
         let begun = thread::Builder::new()
             .name("trial".to_owned())
             .spawn(move || {
-                let _nobody_waits_any_more = answer.send(load(&host, &folder));
+                let _nobody_waits_any_more = answer.send(try_out(&host, &folder));
             });
         begun.map_err(|error| {
             failure(
@@ -92,7 +95,7 @@ impl Probe for HostProbe {
         let tried = self.tried().remove(&bundle.digest());
         let candidate = match tried {
             Some(candidate) => candidate,
-            None => reload(&self.host, bundle.folder())?,
+            None => load(&self.host, bundle.folder())?,
         };
         let origin = Origin {
             release: Some(installed.release.digest),
@@ -110,13 +113,28 @@ impl Probe for HostProbe {
 fn load(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
     let folder = open(folder)?;
     host.load(&folder)
+        .map_err(|error| failure(load_kind(&error), words(&error)))
+}
+
+/// Loads a bundle and runs its golden inputs on a thread that gives way to requests.
+fn try_out(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
+    let candidate = load(host, folder)?;
+    give_way();
+    let folder = open(folder)?;
+    candidate
+        .check_golden(&folder)
         .map_err(|error| failure(kind(&error), words(&error)))
 }
 
-fn reload(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
-    let folder = open(folder)?;
-    host.reload(&folder)
-        .map_err(|error| failure(load_kind(&error), words(&error)))
+/// Requests come first: on a busy device a trial takes what they leave. Loading comes before, since
+/// threads that ONNX Runtime begins keep the priority of the one that began them.
+fn give_way() {
+    // Elsewhere niceness belongs to the whole process, and the requests would step back too.
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(TRIAL_NICENESS)
+    {
+        tracing::debug!(%error, "the trial keeps the priority of requests");
+    }
 }
 
 fn open(folder: &Path) -> Result<ModelFolder, Failure> {

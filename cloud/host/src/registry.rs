@@ -118,7 +118,8 @@ impl Follower {
             model_version: Some(model.latest_version),
         };
         let loading = move || -> anyhow::Result<()> {
-            let candidate = host.load(&ModelFolder::open(&path)?)?;
+            let folder = ModelFolder::open(&path)?;
+            let candidate = host.load(&folder)?.check_golden(&folder)?;
             host.switch(candidate, origin);
             Ok(())
         };

@@ -107,7 +107,20 @@ impl Candidate {
         self.segmenter.placements()
     }
 
-    /// How its golden inputs went; a full model has none.
+    /// Runs the golden inputs of the folder that it was loaded from, which also warms it up. A full
+    /// model has none, and passes. Blocks while it computes.
+    ///
+    /// # Errors
+    /// When it does not answer as it did where it was built.
+    pub fn check_golden(self, folder: &ModelFolder) -> Result<Self, GoldenError> {
+        let golden = match folder.golden() {
+            Some(_) => Some(golden::check(folder, &self.segmenter)?),
+            None => None,
+        };
+        Ok(Self { golden, ..self })
+    }
+
+    /// How its golden inputs went; none for a full model, and for one that was not checked.
     #[must_use]
     pub fn golden(&self) -> Option<&GoldenReport> {
         self.golden.as_ref()
@@ -134,43 +147,17 @@ impl ModelHost {
         }
     }
 
-    /// Loads a folder beside whatever serves and runs its golden inputs, which also warms it up.
-    /// Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// When it does not load or does not reproduce its golden answers; what serves is untouched.
-    pub fn load(&self, folder: &ModelFolder) -> Result<Candidate, GoldenError> {
-        let segmenter = self.open(folder)?;
-        let golden = match folder.golden() {
-            Some(_) => Some(golden::check(folder, &segmenter)?),
-            None => None,
-        };
-        Ok(Candidate {
-            golden,
-            ..Self::candidate(folder, segmenter)
-        })
-    }
-
-    /// Loads a folder that passed its golden inputs before, at another start of this device.
+    /// Loads a folder beside whatever serves. Blocks for as long as that takes.
     ///
     /// # Errors
     /// When it does not load; what serves is untouched.
-    pub fn reload(&self, folder: &ModelFolder) -> Result<Candidate, LoadError> {
-        Ok(Self::candidate(folder, self.open(folder)?))
-    }
-
-    fn open(&self, folder: &ModelFolder) -> Result<Segmenter, LoadError> {
-        Segmenter::load(folder, &self.options.graphs)
-    }
-
-    fn candidate(folder: &ModelFolder, segmenter: Segmenter) -> Candidate {
-        let model_version = folder.model_version();
-        Candidate {
+    pub fn load(&self, folder: &ModelFolder) -> Result<Candidate, LoadError> {
+        Ok(Candidate {
             model: folder.model().clone(),
-            model_version,
-            segmenter,
+            model_version: folder.model_version(),
+            segmenter: Segmenter::load(folder, &self.options.graphs)?,
             golden: None,
-        }
+        })
     }
 
     /// Makes the candidate the one that answers for its model. What served before keeps the requests

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use espalier_protocol::Digest;
 use espalier_protocol::manifest::Prompt;
 use espalier_runtime::segmentation::SegmentError;
+use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Refused};
 use crate::answer::Answer;
@@ -191,12 +192,19 @@ impl Service {
             });
         }
         let (host, place) = (Arc::clone(&self.host), self.place.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let segmentation = host.segment(&instance, &picture, &prompt)?;
-            Ok(Answer::new(&segmentation, &instance, &place))
+        let (answer, computed) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let segmentation = host.segment(&instance, &picture, &prompt);
+            let outcome = segmentation
+                .map(|segmentation| Answer::new(&segmentation, &instance, &place))
+                .map_err(ServeError::from);
+            drop(turn);
+            // Whoever asked may have gone meanwhile.
+            let _ = answer.send(outcome);
+            // The last request of a bundle that was replaced unloads it, once its answer is on its way.
+            drop(instance);
         });
-        match tokio::time::timeout_at(deadline, work).await {
+        match tokio::time::timeout_at(deadline, computed).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(ServeError::WorkerLost),
             Err(_passed) => Err(ServeError::TimedOut(self.limits.time)),

@@ -87,7 +87,7 @@ impl Infer {
             ..HostOptions::default()
         };
         let host = ModelHost::new(options);
-        let candidate = host.reload(&ModelFolder::open(bundle.folder())?)?;
+        let candidate = host.load(&ModelFolder::open(bundle.folder())?)?;
         let origin = Origin {
             release: Some(installed.release.digest),
             model_version: None,

@@ -1,11 +1,11 @@
-//! One caller that asks an agent without pause, and remembers who answered, when, and how fast.
+//! A camera beside an agent: a new picture at a steady rate, and a memory of who answered, when, and how fast.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -15,25 +15,28 @@ use tokio::task::JoinHandle;
 
 use crate::now;
 
+/// Time between two frames: ten a second.
+const FRAME: Duration = Duration::from_millis(100);
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// When it was answered.
     pub at: Timestamp,
-    /// How long it took.
+    /// From when the frame was due to its answer: a late answer delays no measurement.
     pub took: Duration,
     /// The release whose bundle answered; none for a request that failed.
     pub release: Option<String>,
 }
 
-/// A caller that is running.
-pub struct Caller {
+/// A camera that is running.
+pub struct Camera {
     stop: Arc<AtomicBool>,
     asking: JoinHandle<Vec<Asked>>,
 }
 
-impl Caller {
-    /// Begins to ask `url` about the picture.
+impl Camera {
+    /// Begins to ask `url` about frames that all show the picture (PNG).
     #[must_use]
     pub fn start(url: String, picture: Vec<u8>, prompt: Value) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -47,28 +50,39 @@ impl Caller {
     /// When it panicked.
     pub async fn end(self) -> Result<Vec<Asked>> {
         self.stop.store(true, Ordering::Relaxed);
-        self.asking.await.context("the caller panicked")
+        self.asking.await.context("the camera panicked")
     }
 }
 
 async fn ask(url: String, picture: Arc<[u8]>, prompt: Value, stop: Arc<AtomicBool>) -> Vec<Asked> {
     let http = reqwest::Client::new();
     let mut all = Vec::new();
+    let mut frames = tokio::time::interval(FRAME);
     while !stop.load(Ordering::Relaxed) {
-        let begun = Instant::now();
-        let release = once(&http, &url, &picture, &prompt).await;
+        let due = frames.tick().await;
+        let release = once(&http, &url, frame(&picture, all.len()), &prompt).await;
         all.push(Asked {
             at: now(),
-            took: begun.elapsed(),
+            took: due.elapsed(),
             release,
         });
     }
     all
 }
 
-async fn once(http: &reqwest::Client, url: &str, picture: &[u8], prompt: &Value) -> Option<String> {
+/// The picture with a number behind its end, which nobody decodes: other bytes, so that no embedding is kept for it.
+fn frame(picture: &[u8], number: usize) -> Vec<u8> {
+    [picture, &number.to_le_bytes()].concat()
+}
+
+async fn once(
+    http: &reqwest::Client,
+    url: &str,
+    picture: Vec<u8>,
+    prompt: &Value,
+) -> Option<String> {
     let form = reqwest::multipart::Form::new()
-        .part("image", reqwest::multipart::Part::bytes(picture.to_vec()))
+        .part("image", reqwest::multipart::Part::bytes(picture))
         .text("request", prompt.to_string());
     let answer = http.post(url).multipart(form).send().await.ok()?;
     let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     figures::{Row, quantile},
-    load::{Asked, Caller},
+    load::{Asked, Camera},
     verify,
 };
 
@@ -28,12 +28,12 @@ const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Requests this near to a switch count as inside it.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// A device whose whole traffic goes over counted wires, with a caller that never pauses.
+/// A device whose whole traffic goes over counted wires, with a camera that asks it.
 struct Station {
     agent: Agent,
     broker: Wire,
     door: Wire,
-    caller: Caller,
+    camera: Camera,
 }
 
 /// Runs all releases and gives the rows.
@@ -50,7 +50,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     let stations = stations(&operator, workshop.folder()).await?;
     // The first release is what is replaced: nothing answers before it.
     roll_out(&operator, &releases[0]).await?;
-    let stations = with_callers(stations, workshop.folder()).await?;
+    let stations = with_cameras(stations, workshop.folder()).await?;
     let mut published = Vec::new();
     let bytes_before: u64 = stations.iter().map(Station::bytes).sum();
     for release in &releases[1..] {
@@ -62,7 +62,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     let bytes = stations.iter().map(Station::bytes).sum::<u64>() - bytes_before;
     let (mut asked, mut stores) = (Vec::new(), Vec::new());
     for mut station in stations {
-        asked.push(station.caller.end().await?);
+        asked.push(station.camera.end().await?);
         station.agent.stop().await?;
         stores.push(station.agent.state().join("store"));
     }
@@ -110,7 +110,7 @@ async fn stations(operator: &Operator, folder: &Path) -> Result<Vec<(Agent, Wire
     Ok(stations)
 }
 
-async fn with_callers(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Result<Vec<Station>> {
+async fn with_cameras(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Result<Vec<Station>> {
     let scene = scenes::render(&folder.join("scene"), 1, 7)
         .await?
         .into_iter()
@@ -125,12 +125,12 @@ async fn with_callers(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Resu
             "http://{}/v1/models/{MODEL}/segment",
             agent.doors()?.serving
         );
-        let caller = Caller::start(url, picture.clone(), json!({"points": [{"x": x, "y": y}]}));
+        let camera = Camera::start(url, picture.clone(), json!({"points": [{"x": x, "y": y}]}));
         running.push(Station {
             agent,
             broker,
             door,
-            caller,
+            camera,
         });
     }
     Ok(running)
@@ -186,7 +186,7 @@ fn latencies(published: &[(String, Timestamp)], asked: &[Vec<Asked>]) -> Result<
     ])
 }
 
-/// What callers felt: no failed request, and no slow ones around the switch.
+/// What cameras felt: no failed request, and no slow ones around the switch.
 fn switching(asked: &[Vec<Asked>]) -> Vec<Row> {
     let failed = asked
         .iter()

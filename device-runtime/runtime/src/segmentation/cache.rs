@@ -48,14 +48,9 @@ impl EmbeddingCache {
 
     /// Forgets the embeddings of a bundle that is not served any more.
     pub fn forget_bundle(&self, bundle: Digest) {
-        let mut entries = self.lock();
-        let keys: Vec<_> = entries
-            .by_key
-            .keys()
-            .filter(|(_, of)| *of == bundle)
-            .copied()
-            .collect();
-        keys.into_iter().for_each(|key| entries.remove(key));
+        let forgotten = self.lock().take_bundle(bundle);
+        // Freed when nobody waits for the lock any more: it may be much.
+        drop(forgotten);
     }
 
     pub(super) fn get(&self, content: Digest, bundle: Digest) -> Option<Arc<Embedding>> {
@@ -102,6 +97,17 @@ impl Entries {
         if let Some(entry) = self.by_key.remove(&key) {
             self.bytes -= entry.embedding.bytes();
         }
+    }
+
+    fn take_bundle(&mut self, bundle: Digest) -> Vec<Entry> {
+        let taken: Vec<Entry> = self
+            .by_key
+            .extract_if(|(_, of), _| *of == bundle)
+            .map(|(_, entry)| entry)
+            .collect();
+        let bytes: usize = taken.iter().map(|entry| entry.embedding.bytes()).sum();
+        self.bytes -= bytes;
+        taken
     }
 
     fn make_room(&mut self, most: usize) {

@@ -80,7 +80,8 @@ impl Door {
 
     fn switch_to_folder(&self, folder: &Path) {
         let host = self.service.host();
-        let candidate = host.load(&ModelFolder::open(folder).unwrap()).unwrap();
+        let folder = ModelFolder::open(folder).unwrap();
+        let candidate = host.load(&folder).unwrap().check_golden(&folder).unwrap();
         host.switch(candidate, Origin::default());
     }
 

@@ -58,10 +58,9 @@ async fn a_switch_under_load_loses_no_request() {
         for round in 0..30 {
             let (host, path) = (door.service.host().clone(), paths[round % 2].clone());
             let switch = move || {
-                host.switch(
-                    host.load(&ModelFolder::open(&path).unwrap()).unwrap(),
-                    Origin::default(),
-                )
+                let folder = ModelFolder::open(&path).unwrap();
+                let candidate = host.load(&folder).unwrap().check_golden(&folder).unwrap();
+                host.switch(candidate, Origin::default())
             };
             let retired = tokio::task::spawn_blocking(switch).await.unwrap();
             wait_until(|| retired.is_gone()).await;
@@ -121,10 +120,9 @@ fn a_bundle_that_fails_its_golden_inputs_never_serves() {
         bad.path().join("decoder.onnx"),
     )
     .unwrap();
-    let refused = door
-        .service
-        .host()
-        .load(&ModelFolder::open(bad.path()).unwrap());
+    let bad = ModelFolder::open(bad.path()).unwrap();
+    let candidate = door.service.host().load(&bad).unwrap();
+    let refused = candidate.check_golden(&bad);
     assert!(matches!(refused, Err(GoldenError::Differs { .. })));
     assert_eq!(door.service.host().instance("tiny").unwrap().bundle(), good);
     assert!(
