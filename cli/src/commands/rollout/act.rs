@@ -46,7 +46,8 @@ verb!(
 verb!(
     /// Bring devices back to the slot they kept.
     ///
-    /// Every device that took the release goes back to what it ran before, without a download.
+    /// A device goes back to what it ran before, without a download. One that ran nothing before has nothing to go back
+    /// to, and keeps the release.
     Revert, "revert"
 );
 

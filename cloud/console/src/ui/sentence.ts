@@ -36,7 +36,7 @@ const PHASES: Record<string, string> = {
   "rolled-back": "went back by itself",
   silent: "did not answer in time",
   cancelled: "was not told any more",
-  withdrawn: "is free of it: nothing was installed",
+  withdrawn: "keeps the release: nothing that it could go back to served before it",
   returning: "goes back",
   returned: "is back on what it kept",
   "return-failed": "could not go back",

@@ -15,7 +15,8 @@ use crate::{principal::Operator, refusal::Outcome, usecase};
 
 /// Creates a rollout
 ///
-/// The plan (which device is in which stage) is fixed here and never changes.
+/// Policy and stages are fixed here. Devices are enlisted when it is started: which device is in which stage never
+/// changes from then on.
 #[utoipa::path(tag = "rollouts", request_body = CreateRollout,
     responses((status = 201, body = RolloutView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 #[post("/rollouts")]

@@ -22,7 +22,7 @@ const VERBS: Record<Verb, { label: string; color: string; warning?: string }> = 
   revert: {
     label: "Revert",
     color: "red",
-    warning: "Every device that took the release goes back to the slot that it kept.",
+    warning: "Devices go back to the slot that they kept. One that served nothing before keeps the release.",
   },
 };
 
