@@ -23,11 +23,18 @@ pub struct Admission {
     workers: Arc<Semaphore>,
 }
 
+/// The right to wait for a worker. It is taken before a request's body is read, so that the queue bounds the bodies that
+/// lie in memory.
+#[derive(Debug)]
+pub struct Ticket {
+    _place: OwnedSemaphorePermit,
+}
+
 /// The right to compute; dropped by whoever computes, so that an abandoned request keeps its worker
 /// until it really ends.
 #[derive(Debug)]
 pub struct Turn {
-    _place: OwnedSemaphorePermit,
+    _ticket: Ticket,
     _worker: OwnedSemaphorePermit,
 }
 
@@ -41,18 +48,26 @@ impl Admission {
         }
     }
 
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// When the queue is full.
+    pub fn ticket(&self) -> Result<Ticket, Refused> {
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map(|place| Ticket { _place: place })
+            .map_err(|_| Refused::Full)
+    }
+
     /// Waits for a worker.
     ///
     /// # Errors
-    /// At once when the queue is full, else when the limit passes.
-    pub async fn turn(&self, limit: Duration) -> Result<Turn, Refused> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Refused::Full)?;
+    /// When the limit passes.
+    pub async fn turn(&self, ticket: Ticket, limit: Duration) -> Result<Turn, Refused> {
         let worker = tokio::time::timeout(limit, Arc::clone(&self.workers).acquire_owned()).await;
         match worker {
             Ok(Ok(worker)) => Ok(Turn {
-                _place: place,
+                _ticket: ticket,
                 _worker: worker,
             }),
             // The semaphore is never closed, so the other case is a passed limit too.

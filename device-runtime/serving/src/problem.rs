@@ -19,6 +19,8 @@ pub(crate) enum Code {
     MalformedParameter,
     /// The body is larger than allowed.
     TooLarge,
+    /// The body did not come in time.
+    SlowBody,
     /// The body is of a type that this call does not take.
     UnsupportedMedia,
     /// Nothing is at this address.
@@ -57,6 +59,11 @@ impl Code {
                 "too_large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The request is too large",
+            ),
+            Self::SlowBody => (
+                "slow_body",
+                StatusCode::REQUEST_TIMEOUT,
+                "The request's body came too slowly",
             ),
             Self::UnsupportedMedia => (
                 "unsupported_media",

@@ -10,7 +10,7 @@ use espalier_protocol::manifest::Prompt;
 use espalier_runtime::segmentation::SegmentError;
 use tokio::sync::oneshot;
 
-use crate::admission::{Admission, Refused};
+use crate::admission::{Admission, Refused, Ticket};
 use crate::answer::Answer;
 use crate::host::ModelHost;
 use crate::metrics::Metrics;
@@ -23,20 +23,24 @@ pub struct Limits {
     pub workers: usize,
     /// Requests that wait for a worker.
     pub queue: usize,
-    /// How long a request may take in all.
+    /// How long a request may take once its body is here, waiting included.
     pub time: Duration,
-    /// How large a request's body may be, in bytes.
+    /// How large a request's body may be, in bytes. At most `workers + queue` bodies lie in memory.
     pub body: usize,
+    /// How long a request's body may take to come in; it holds a place in the queue meanwhile.
+    pub body_time: Duration,
 }
 
 impl Default for Limits {
-    /// One worker, as the default host has one session; a queue of 16; 30 seconds; a picture and its prompt.
+    /// One worker, as the default host has one session; a queue of 16; 30 seconds for the body and 30 for the answer;
+    /// a picture and its prompt.
     fn default() -> Self {
         Self {
             workers: 1,
             queue: 16,
             time: Duration::from_secs(30),
             body: 48 << 20,
+            body_time: Duration::from_secs(30),
         }
     }
 }
@@ -146,40 +150,58 @@ impl Service {
         !self.draining.load(Ordering::Acquire) && !self.host.instances().is_empty()
     }
 
+    /// Takes a place for a request about a model, before anything else of it is read.
+    ///
+    /// # Errors
+    /// When there is no such model, or the queue is full.
+    pub fn admit(&self, model: &str) -> Result<Ticket, ServeError> {
+        let ticket = match self.host.instance(model) {
+            Some(_) => self.admission.ticket().map_err(ServeError::from),
+            None => Err(ServeError::UnknownModel(model.to_owned())),
+        };
+        ticket.inspect_err(|error| self.count_failure(model, error))
+    }
+
     /// Answers a prompt about a picture's file; with `pin`, only by that very bundle.
     ///
     /// # Errors
     /// By name; see [`ServeError`].
     pub async fn segment(
         &self,
+        ticket: Ticket,
         model: &str,
         pin: Option<Digest>,
         picture: Bytes,
         prompt: Prompt,
     ) -> Result<Answer, ServeError> {
         let started = Instant::now();
-        let outcome = self.compute(model, pin, picture, prompt).await;
+        let outcome = self.compute(ticket, model, pin, picture, prompt).await;
         match &outcome {
             Ok(_) => self.metrics.answered(model, started.elapsed()),
-            // A name from outside must not become a label: anybody could make up millions.
-            Err(ServeError::UnknownModel(_)) => self.metrics.failed("", "unknown_model"),
-            Err(error) => self.metrics.failed(model, error.kind()),
+            Err(error) => self.count_failure(model, error),
         }
         outcome
     }
 
+    fn count_failure(&self, model: &str, error: &ServeError) {
+        // A name from outside must not become a label: anybody could make up millions.
+        let label = match error {
+            ServeError::UnknownModel(_) => "",
+            _ => model,
+        };
+        self.metrics.failed(label, error.kind());
+    }
+
     async fn compute(
         &self,
+        ticket: Ticket,
         model: &str,
         pin: Option<Digest>,
         picture: Bytes,
         prompt: Prompt,
     ) -> Result<Answer, ServeError> {
         let deadline = tokio::time::Instant::now() + self.limits.time;
-        if self.host.instance(model).is_none() {
-            return Err(ServeError::UnknownModel(model.to_owned()));
-        }
-        let turn = self.admission.turn(self.limits.time).await?;
+        let turn = self.admission.turn(ticket, self.limits.time).await?;
         // Chosen when the computation begins: a switch while the request waited is already seen.
         let instance = self
             .host

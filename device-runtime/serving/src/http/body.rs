@@ -18,7 +18,7 @@ impl Budget {
     }
 
     /// Reads a whole stream, or as much as there is room for.
-    pub(super) async fn read<S, E>(&mut self, mut stream: S) -> Result<Bytes, Problem>
+    pub(super) async fn read<S, E>(&mut self, mut stream: S) -> Result<BytesMut, Problem>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
@@ -34,6 +34,6 @@ impl Budget {
                 .ok_or_else(|| Problem::too_large(self.limit))?;
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        Ok(body)
     }
 }

@@ -19,6 +19,8 @@ use crate::service::Service;
 pub const SHUTDOWN_SECONDS: u64 = 30;
 /// A client that sends no whole request head in this time is cut off.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// Connections of one thread at once; each has buffers, so more of them would take memory that no queue bounds.
+pub const MAX_CONNECTIONS: usize = 256;
 
 /// The header with which a request insists on one bundle.
 pub const BUNDLE_HEADER: &str = "espalier-bundle";
@@ -43,6 +45,7 @@ pub fn on_tcp(service: Arc<Service>, listener: TcpListener, threads: usize) -> i
     let server = HttpServer::new(move || App::new().configure(configure(Arc::clone(&service))));
     Ok(server
         .workers(threads)
+        .max_connections(MAX_CONNECTIONS)
         .client_request_timeout(HEAD_LIMIT)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals()

@@ -217,3 +217,42 @@ async fn health_models_and_metrics_tell_what_serves() {
     );
     door.ask(&tiny::picture(80, 60), CLICK).await;
 }
+
+#[tokio::test]
+async fn a_large_picture_in_json_is_decoded_as_it_was_encoded() {
+    let door = door();
+    let picture = noise();
+    let answer = door.ask(&picture, CLICK).await;
+    let post = |image: &str| {
+        let body = format!(r#"{{"image":"{image}","points":[{{"x":30,"y":20}}]}}"#);
+        door.post("application/json", body.into_bytes())
+    };
+    let image = STANDARD.encode(&picture);
+    assert!(image.len() > 100_000 && image.contains('/'));
+    // Some writers of JSON escape what others do not.
+    for spelling in [image.clone(), image.replace('/', r"\/")] {
+        let same: espalier_serving::Answer = read(post(&spelling).await).await;
+        assert_eq!(same.masks, answer.masks);
+        assert!(same.embedding_cached, "other bytes arrived");
+    }
+    let mut padded = image.clone();
+    padded.replace_range(16_380..16_384, "AA==");
+    for broken in [padded, image[..image.len() - 1].to_owned(), "é".to_owned()] {
+        let refused = problem(post(&broken).await).await;
+        assert_eq!(refused, (400, "malformed_body".into()));
+    }
+}
+
+/// A picture that no encoder can make small.
+fn noise() -> Vec<u8> {
+    let mut state = 7_u32;
+    let picture = image::RgbImage::from_fn(240, 180, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+    });
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut file, image::ImageFormat::Png)
+        .unwrap();
+    file.into_inner()
+}
