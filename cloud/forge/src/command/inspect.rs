@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use espalier_forge::inspect::{GraphReport, Inspection, Origin, PortReport};
 use espalier_forge::sandbox::Limits;
-use espalier_forge::sandbox::spawn::{Failure, WorkerError};
+use espalier_forge::sandbox::spawn::{Failure, WorkerError, one_line};
 use espalier_forge::stages::{Answer, Errand};
 use espalier_protocol::job::JobEvent;
 
@@ -45,7 +45,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(Answer::Inspection(found)) if args.json => {
             println!("{}", serde_json::to_string_pretty(&found)?);
         }
-        Ok(Answer::Inspection(found)) => print!("{}", describe(&found)),
+        // Names in a model are a stranger's.
+        Ok(Answer::Inspection(found)) => describe(&found)
+            .lines()
+            .for_each(|line| println!("{}", one_line(line))),
         Ok(_) => anyhow::bail!("the worker answered another question"),
         Err(WorkerError::Failed(Failure { code, detail })) if args.json => {
             println!(

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use espalier_forge::sandbox::spawn::{Failure, Order, Progress, Said};
+use espalier_forge::sandbox::spawn::{Failure, NO_SANDBOX, Order, Progress, Said};
 use espalier_forge::stages::{Errand, perform};
 
 /// The longest order in bytes; the recipe is the largest part of it.
@@ -34,7 +34,7 @@ fn work() -> Result<serde_json::Value, Failure> {
     if let Some(walls) = walls {
         let protections = walls
             .enclose()
-            .map_err(|error| failed("no-sandbox", &error))?;
+            .map_err(|error| failed(NO_SANDBOX, &error))?;
         say(&Said::Enclosed { protections });
     }
     let answer = perform(errand, &mut |step: Progress| say(&Said::Progress(step)))?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use super::proto::{FunctionProto, GraphProto, ModelProto, TensorProto};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::read::{Limits, at_most};
 use super::{DataType, OnnxError};
 
@@ -33,102 +33,152 @@ pub fn check(model: &ModelProto, limits: &Limits) -> Result<(), OnnxError> {
     if graph.output.is_empty() {
         return invalid("it has no output");
     }
-    check_graph(graph, &HashSet::new(), limits, limits.depth)?;
+    let rules = Rules {
+        limits,
+        outside: Outside::Allowed,
+    };
+    rules.check_graph(graph, &HashSet::new(), limits.depth)?;
     model
         .functions
         .iter()
         .try_for_each(|function| check_function(function, limits))
 }
 
-fn check_graph(
-    graph: &GraphProto,
-    outer: &HashSet<&str>,
-    limits: &Limits,
-    depth: u32,
-) -> Result<(), OnnxError> {
-    let Some(deeper) = depth.checked_sub(1) else {
-        return invalid("its subgraphs are nested too deeply");
+/// Functions are never made whole, so all of their constants must be here.
+fn check_function(function: &FunctionProto, limits: &Limits) -> Result<(), OnnxError> {
+    let rules = Rules {
+        limits,
+        outside: Outside::Refused,
     };
-    for tensor in &graph.initializer {
-        check_tensor(tensor, limits)?;
+    for default in &function.attribute_proto {
+        rules.check_attribute(default, function.name(), &HashSet::new(), limits.depth)?;
     }
-    let mut known = outer.clone();
-    known.extend(graph.input.iter().map(|value| value.name()));
-    known.extend(graph.initializer.iter().map(|tensor| tensor.name()));
-    known.extend(
-        graph
-            .sparse_initializer
-            .iter()
-            .filter_map(|t| t.values.as_ref())
-            .map(|t| t.name()),
-    );
-    for node in &graph.node {
-        let operator = node.op_type();
-        if let Some(missing) = node
-            .input
-            .iter()
-            .find(|name| !name.is_empty() && !known.contains(name.as_str()))
-        {
-            return invalid(format!(
-                "{operator} reads `{missing}`, which nothing before it makes"
-            ));
-        }
-        for tensor in node
-            .attribute
-            .iter()
-            .flat_map(|a| a.t.iter().chain(&a.tensors))
-        {
-            check_tensor(tensor, limits)?;
-        }
-        for subgraph in node.subgraphs() {
-            check_graph(subgraph, &known, limits, deeper)?;
-        }
-        for output in node.output.iter().filter(|name| !name.is_empty()) {
-            if !known.insert(output) {
-                return invalid(format!("`{output}` is made twice"));
-            }
-        }
-    }
-    match graph
+    let mut known = function.input.iter().map(String::as_str).collect();
+    rules.check_nodes(&function.node, &mut known, limits.depth)?;
+    match function
         .output
         .iter()
-        .find(|value| !known.contains(value.name()))
+        .find(|name| !known.contains(name.as_str()))
     {
-        Some(missing) => invalid(format!("its output `{}` is never made", missing.name())),
+        Some(missing) => invalid(format!(
+            "the output `{missing}` of function `{}` is never made",
+            function.name()
+        )),
         None => Ok(()),
     }
 }
 
-fn check_function(function: &FunctionProto, limits: &Limits) -> Result<(), OnnxError> {
-    at_most(
-        "nodes in a function",
-        function.node.len() as u64,
-        limits.nodes,
-    )
+/// Whether the data of a constant may lie in a file beside the model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outside {
+    /// The inspection brings it in, or refuses it.
+    Allowed,
+    /// Nobody would look at that file before a runtime does.
+    Refused,
 }
 
-fn check_tensor(tensor: &TensorProto, limits: &Limits) -> Result<(), OnnxError> {
-    let elements = tensor.elements()?;
-    at_most("elements in one constant", elements, limits.elements)?;
-    if tensor.is_external() {
-        return tensor.external_location().map(drop);
+/// What holds for every node and constant of one body.
+struct Rules<'a> {
+    limits: &'a Limits,
+    outside: Outside,
+}
+
+impl Rules<'_> {
+    fn check_graph(
+        &self,
+        graph: &GraphProto,
+        outer: &HashSet<&str>,
+        depth: u32,
+    ) -> Result<(), OnnxError> {
+        let Some(deeper) = depth.checked_sub(1) else {
+            return invalid("its subgraphs are nested too deeply");
+        };
+        if !graph.sparse_initializer.is_empty() {
+            return sparse(graph.name());
+        }
+        for tensor in &graph.initializer {
+            self.check_tensor(tensor)?;
+        }
+        let mut known = outer.clone();
+        known.extend(graph.input.iter().map(|value| value.name()));
+        known.extend(graph.initializer.iter().map(|tensor| tensor.name()));
+        self.check_nodes(&graph.node, &mut known, deeper)?;
+        match graph
+            .output
+            .iter()
+            .find(|value| !known.contains(value.name()))
+        {
+            Some(missing) => invalid(format!("its output `{}` is never made", missing.name())),
+            None => Ok(()),
+        }
     }
-    let data_type = tensor.element_type()?;
-    let (held, needed) = match (&tensor.raw_data, data_type.bits()) {
-        (Some(raw), Some(bits)) => (raw.len() as u64, (elements * bits).div_ceil(8)),
-        (Some(_), None) => return tensor.refuse("strings cannot be raw bytes"),
-        (None, _) => (
-            tensor.typed_fields(data_type) as u64,
-            typed_length(data_type, elements),
-        ),
-    };
-    if held == needed {
+
+    /// Each node after those it reads from; `known` learns what they make.
+    fn check_nodes<'g>(
+        &self,
+        nodes: &'g [NodeProto],
+        known: &mut HashSet<&'g str>,
+        depth: u32,
+    ) -> Result<(), OnnxError> {
+        for node in nodes {
+            let operator = node.op_type();
+            if let Some(missing) = node
+                .input
+                .iter()
+                .find(|name| !name.is_empty() && !known.contains(name.as_str()))
+            {
+                return invalid(format!(
+                    "{operator} reads `{missing}`, which nothing before it makes"
+                ));
+            }
+            for attribute in &node.attribute {
+                self.check_attribute(attribute, operator, known, depth)?;
+            }
+            for output in node.output.iter().filter(|name| !name.is_empty()) {
+                if !known.insert(output) {
+                    return invalid(format!("`{output}` is made twice"));
+                }
+            }
+        }
         Ok(())
-    } else {
-        tensor.refuse(format!(
-            "its shape needs {needed} units of data, it has {held}"
-        ))
     }
+
+    fn check_attribute(
+        &self,
+        attribute: &AttributeProto,
+        owner: &str,
+        known: &HashSet<&str>,
+        depth: u32,
+    ) -> Result<(), OnnxError> {
+        if attribute.sparse_tensor.is_some() || !attribute.sparse_tensors.is_empty() {
+            return sparse(owner);
+        }
+        for tensor in attribute.t.iter().chain(&attribute.tensors) {
+            self.check_tensor(tensor)?;
+        }
+        for subgraph in attribute.subgraphs() {
+            self.check_graph(subgraph, known, depth)?;
+        }
+        Ok(())
+    }
+
+    fn check_tensor(&self, tensor: &TensorProto) -> Result<(), OnnxError> {
+        let elements = tensor.elements()?;
+        at_most("elements in one constant", elements, self.limits.elements)?;
+        match (tensor.is_external(), self.outside) {
+            (false, _) => tensor.check_data(elements),
+            (true, Outside::Allowed) => tensor.external_location().map(drop),
+            (true, Outside::Refused) => {
+                tensor.refuse("it belongs to a function, and its data lies in another file")
+            }
+        }
+    }
+}
+
+fn sparse<T>(owner: &str) -> Result<T, OnnxError> {
+    invalid(format!(
+        "`{owner}` has sparse constants; export it with dense ones"
+    ))
 }
 
 /// How many entries of its typed field a tensor without raw bytes must have.
@@ -141,6 +191,26 @@ fn typed_length(data_type: DataType, elements: u64) -> u64 {
 }
 
 impl TensorProto {
+    /// Its data is as long as its shape and type say.
+    fn check_data(&self, elements: u64) -> Result<(), OnnxError> {
+        let data_type = self.element_type()?;
+        let (held, needed) = match (&self.raw_data, data_type.bits()) {
+            (Some(raw), Some(bits)) => (raw.len() as u64, (elements * bits).div_ceil(8)),
+            (Some(_), None) => return self.refuse("strings cannot be raw bytes"),
+            (None, _) => (
+                self.typed_fields(data_type) as u64,
+                typed_length(data_type, elements),
+            ),
+        };
+        if held == needed {
+            Ok(())
+        } else {
+            self.refuse(format!(
+                "its shape needs {needed} units of data, it has {held}"
+            ))
+        }
+    }
+
     fn typed_fields(&self, data_type: DataType) -> usize {
         match data_type {
             DataType::Float | DataType::Complex64 => self.float_data.len(),

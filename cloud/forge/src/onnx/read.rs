@@ -13,7 +13,7 @@ use super::{OnnxError, check};
 pub struct Limits {
     /// Bytes of the file: an endless upload. Protobuf itself ends at 2 GiB.
     pub bytes: u64,
-    /// Nodes, subgraphs included: a file of empty nodes costs a hundred times its size once decoded.
+    /// Nodes, subgraphs and functions included: a file of empty nodes costs a hundred times its size once decoded.
     pub nodes: u64,
     /// Elements of one constant: a few bytes that announce billions of elements.
     pub elements: u64,
@@ -46,7 +46,11 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<ModelProto, OnnxError> {
         .graph
         .as_ref()
         .ok_or_else(|| OnnxError::Malformed("it has no graph".into()))?;
-    at_most("nodes", count_nodes(graph, limits.depth)?, limits.nodes)?;
+    let mut nodes = count_nodes(&graph.node, limits.depth)?;
+    for function in &model.functions {
+        nodes = nodes.saturating_add(count_nodes(&function.node, limits.depth)?);
+    }
+    at_most("nodes", nodes, limits.nodes)?;
     check(&model, limits)?;
     Ok(model)
 }
@@ -76,14 +80,16 @@ pub(super) fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), 
     }
 }
 
-/// Nodes of the main graph, counted on the wire before anything is allocated for them.
+/// Nodes of the main graph and of functions, counted on the wire before anything is allocated for them.
 /// Bytes that do not parse count as nothing: the decoder names what is wrong with them.
 fn top_level_nodes(bytes: &[u8]) -> u64 {
-    const GRAPH: u64 = 7;
-    const NODE: u64 = 1;
+    /// Bodies of the model by their tags, each with the tag of its nodes: the graph, and the functions.
+    const BODIES: [(u64, u64); 2] = [(7, 1), (25, 7)];
     fields(bytes)
-        .filter(|field| field.0 == GRAPH)
-        .map(|(_, graph)| fields(graph).filter(|field| field.0 == NODE).count() as u64)
+        .filter_map(|(tag, body)| {
+            let (_, node) = BODIES.into_iter().find(|(known, _)| *known == tag)?;
+            Some(fields(body).filter(|field| field.0 == node).count() as u64)
+        })
         .sum()
 }
 
@@ -121,15 +127,15 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn count_nodes(graph: &GraphProto, depth: u32) -> Result<u64, OnnxError> {
+fn count_nodes(nodes: &[NodeProto], depth: u32) -> Result<u64, OnnxError> {
     let Some(deeper) = depth.checked_sub(1) else {
         return Err(OnnxError::Invalid(
             "its subgraphs are nested too deeply".into(),
         ));
     };
-    let mut count = graph.node.len() as u64;
-    for subgraph in graph.node.iter().flat_map(NodeProto::subgraphs) {
-        count = count.saturating_add(count_nodes(subgraph, deeper)?);
+    let mut count = nodes.len() as u64;
+    for subgraph in nodes.iter().flat_map(NodeProto::subgraphs) {
+        count = count.saturating_add(count_nodes(&subgraph.node, deeper)?);
     }
     Ok(count)
 }
@@ -142,7 +148,8 @@ impl NodeProto {
 }
 
 impl AttributeProto {
-    fn subgraphs(&self) -> impl Iterator<Item = &GraphProto> {
+    /// The graphs that this attribute holds.
+    pub fn subgraphs(&self) -> impl Iterator<Item = &GraphProto> {
         self.g.iter().chain(&self.graphs)
     }
 }

@@ -6,9 +6,12 @@
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{Limits, raw};
@@ -23,6 +26,8 @@ pub enum Door {
     PasswordFile,
     ReadOutside,
     WriteOutside,
+    Mode,
+    Truncate,
     SymbolicLink,
     Environment,
     Descriptors,
@@ -31,6 +36,8 @@ pub enum Door {
     TraceParent,
     ParentMemory,
     SignalParent,
+    Limits,
+    SharedMemory,
     Threads,
     Memory,
     FileSize,
@@ -39,12 +46,14 @@ pub enum Door {
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Network,
         Self::Datagram,
         Self::PasswordFile,
         Self::ReadOutside,
         Self::WriteOutside,
+        Self::Mode,
+        Self::Truncate,
         Self::SymbolicLink,
         Self::Environment,
         Self::Descriptors,
@@ -53,6 +62,8 @@ impl Door {
         Self::TraceParent,
         Self::ParentMemory,
         Self::SignalParent,
+        Self::Limits,
+        Self::SharedMemory,
         Self::Threads,
         Self::Memory,
         Self::FileSize,
@@ -68,6 +79,8 @@ impl Door {
             Self::PasswordFile => "read /etc/passwd",
             Self::ReadOutside => "read a file beside the work folder",
             Self::WriteOutside => "write a file beside the work folder",
+            Self::Mode => "let everybody read a file beside the work folder",
+            Self::Truncate => "empty a file beside the work folder",
             Self::SymbolicLink => "leave a symbolic link for the supervisor to follow",
             Self::Environment => "read the supervisor's environment",
             Self::Descriptors => "use files and sockets that the supervisor had open",
@@ -76,6 +89,8 @@ impl Door {
             Self::TraceParent => "trace the supervisor",
             Self::ParentMemory => "read the supervisor's memory",
             Self::SignalParent => "send the supervisor a signal",
+            Self::Limits => "change the supervisor's limits",
+            Self::SharedMemory => "share memory with other processes",
             Self::Threads => "start threads without end",
             Self::Memory => "take memory without end",
             Self::FileSize => "fill the disk",
@@ -131,6 +146,8 @@ fn open(attempt: &Attempt) -> Result<String, String> {
         Door::PasswordFile => fs::read("/etc/passwd").map_err(words).map(bytes),
         Door::ReadOutside => fs::read(&attempt.secret).map_err(words).map(bytes),
         Door::WriteOutside => write_outside(attempt),
+        Door::Mode => change_mode(&attempt.secret),
+        Door::Truncate => empty(&attempt.secret),
         Door::SymbolicLink => symlink_out(attempt),
         Door::Environment => environment(),
         Door::Descriptors => descriptors(),
@@ -141,6 +158,10 @@ fn open(attempt: &Attempt) -> Result<String, String> {
             .map(|()| "traced the supervisor".to_owned()),
         Door::ParentMemory => read_parent_memory(),
         Door::SignalParent => signal_parent(),
+        Door::Limits => limit_parent(),
+        Door::SharedMemory => raw::share_memory()
+            .map_err(words)
+            .map(|()| "a piece of shared memory".to_owned()),
         Door::Threads => start_threads(&attempt.limits),
         Door::Memory => take_memory(&attempt.limits),
         Door::FileSize => fill_disk(&attempt.limits),
@@ -165,6 +186,33 @@ fn write_outside(attempt: &Attempt) -> Result<String, String> {
     let target = attempt.secret.with_extension("written");
     fs::write(&target, "here").map_err(words)?;
     Ok(format!("wrote {}", target.display()))
+}
+
+/// By its path, and by a descriptor that was opened neither to read nor to write.
+fn change_mode(file: &Path) -> Result<String, String> {
+    let for_all = 0o666;
+    let by_path = fs::set_permissions(file, fs::Permissions::from_mode(for_all)).map_err(words);
+    let by_descriptor = || {
+        let opened = open_for_nothing(file, OFlags::empty())?;
+        rustix::fs::fchmod(opened, for_all.into()).map_err(words)
+    };
+    by_path.or_else(|refused| by_descriptor().map_err(|also| format!("{refused}; {also}")))?;
+    Ok(format!("mode {for_all:o} of {}", file.display()))
+}
+
+/// By its path, and while it is opened neither to read nor to write.
+fn empty(file: &Path) -> Result<String, String> {
+    let by_opening = || open_for_nothing(file, OFlags::TRUNC).map(drop);
+    raw::truncate(file)
+        .map_err(words)
+        .or_else(|refused| by_opening().map_err(|also| format!("{refused}; {also}")))?;
+    Ok(format!("emptied {}", file.display()))
+}
+
+/// Linux has a fourth access mode beside reading, writing and both.
+fn open_for_nothing(file: &Path, further: OFlags) -> Result<OwnedFd, String> {
+    let flags = OFlags::ACCMODE | OFlags::CLOEXEC | further;
+    rustix::fs::open(file, flags, rustix::fs::Mode::empty()).map_err(words)
 }
 
 fn symlink_out(attempt: &Attempt) -> Result<String, String> {
@@ -221,6 +269,14 @@ fn signal_parent() -> Result<String, String> {
     // Harmless where it arrives: ignored unless asked for.
     rustix::process::kill_process(parent()?, rustix::process::Signal::URG).map_err(words)?;
     Ok("signalled the supervisor".to_owned())
+}
+
+fn limit_parent() -> Result<String, String> {
+    // Harmless where it arrives: the supervisor's own limit is what this process inherited.
+    let resource = rustix::process::Resource::Core;
+    let same = rustix::process::getrlimit(resource);
+    rustix::process::prlimit(Some(parent()?), resource, same).map_err(words)?;
+    Ok("set a limit of the supervisor".to_owned())
 }
 
 fn start_threads(limits: &Limits) -> Result<String, String> {

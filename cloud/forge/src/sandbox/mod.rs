@@ -3,8 +3,9 @@
 //! A model is hostile input: parsing it, optimising it and running it on ONNX Runtime are the most
 //! attackable things that the forge does. So they happen in a process of their own, which walls
 //! itself in before it reads a byte of the job: no network, no files but its work folder and the
-//! shared libraries, no environment, no inherited descriptors, no new programs, no privileges, and
-//! limits on memory, CPU time, file size, threads and open files. It dies with its parent.
+//! shared libraries, no environment, no inherited descriptors, no new programs, no privileges, no change
+//! to anybody's rights on a file, and limits on memory, CPU time, file size, threads and open files. It
+//! dies with its parent.
 //!
 //! [`Walls`] says what a worker may touch; [`Walls::enclose`] raises them around the calling
 //! process and answers which [`Protections`] the kernel granted; [`spawn::Worker`] is the parent's side;
@@ -38,7 +39,8 @@ pub struct Walls {
 pub struct Protections {
     /// A user and network namespace of its own: no interface, not even the machine's loopback.
     pub namespaces: bool,
-    /// The system-call filter: no sockets, no programs, no processes, no tracing, no identities.
+    /// The system-call filter: no sockets, programs, processes, tracing or identities, and no other mode,
+    /// owner or length for a file outside.
     pub system_calls: bool,
     /// Landlock: only the rooms that were named.
     pub files: bool,
@@ -58,7 +60,7 @@ impl Protections {
             gaps.push("files outside the work folder (Landlock is missing: Linux 5.13 or newer with `landlock` in its `lsm=` list)");
         }
         if !self.system_calls {
-            gaps.push("other processes and programs (seccomp is missing)");
+            gaps.push("other processes, programs, and the modes of files (seccomp is missing)");
         }
         gaps
     }

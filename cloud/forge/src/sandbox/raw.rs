@@ -1,10 +1,13 @@
-//! The three system calls of the sandbox that have no safe wrapper, each behind a safe function.
+//! The system calls of the sandbox that have no safe wrapper, each behind a safe function.
 #![expect(
     unsafe_code,
-    reason = "unshare, pre_exec and ptrace have no safe wrapper; the reasons stand at each call"
+    reason = "unshare, pre_exec and what some doors try have no safe wrapper; the reasons stand at each call"
 )]
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::thread::UnshareFlags;
@@ -63,7 +66,30 @@ pub(super) fn trace(process: rustix::process::Pid) -> std::io::Result<()> {
             std::ptr::null_mut::<libc::c_void>(),
         )
     };
-    match attached {
+    succeeded(attached)
+}
+
+/// Tries to empty a file by its path, without opening it.
+pub(super) fn truncate(file: &Path) -> std::io::Result<()> {
+    let path = CString::new(file.as_os_str().as_bytes())?;
+    // SAFETY: the path ends with a zero byte and outlives the call, which only reads it.
+    succeeded(unsafe { libc::truncate(path.as_ptr(), 0) })
+}
+
+/// Tries to make a piece of memory that other processes reach by its number, and gives it back.
+pub(super) fn share_memory() -> std::io::Result<()> {
+    const PAGE: usize = 4096;
+    // SAFETY: makes a segment, and attaches it nowhere.
+    let segment = unsafe { libc::shmget(libc::IPC_PRIVATE, PAGE, 0o600) };
+    if segment == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: removing takes no pointer, and the segment is the one that was made above.
+    succeeded(unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) })
+}
+
+fn succeeded(answer: impl Into<i64>) -> std::io::Result<()> {
+    match answer.into() {
         -1 => Err(std::io::Error::last_os_error()),
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 //! The worker is this same program, started again with one hidden subcommand. It gets its order on
 //! standard input (not as arguments or environment, which other processes may read), and answers with
 //! JSON lines. What it says is as untrustworthy as the model that it works on: lines are bounded and
-//! parsed into a fixed schema, and nothing it says names a path.
+//! parsed into a fixed schema, words for people are cleaned, and nothing it says names a path.
 
 use std::future::Future;
 use std::os::unix::process::ExitStatusExt;
@@ -24,6 +24,14 @@ pub const WORKER_COMMAND: &str = "worker";
 const MAX_LINE: u64 = 1 << 20;
 /// How much of a worker's standard error is kept for the error message, in bytes.
 const KEPT_ERROR_OUTPUT: usize = 4096;
+
+/// The longest explanation that is passed on, in characters; people read it.
+const MAX_DETAIL: usize = 2000;
+/// The longest reason or stage, in characters.
+const MAX_WORD: usize = 40;
+/// The reason of a worker that found no walls to raise. People are told to do without walls for it, so it is
+/// believed only before the walls stand.
+pub const NO_SANDBOX: &str = "no-sandbox";
 
 /// The order that a worker reads from its standard input.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,6 +73,14 @@ pub struct Progress {
     pub total: u64,
 }
 
+impl Progress {
+    /// What a worker says, as far as it can be shown.
+    fn cleaned(self) -> Self {
+        let stage = one_line(&self.stage).chars().take(MAX_WORD).collect();
+        Self { stage, ..self }
+    }
+}
+
 /// Why an errand cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -72,6 +88,27 @@ pub struct Failure {
     pub code: String,
     /// The words for people.
     pub detail: String,
+}
+
+impl Failure {
+    /// What a worker says, as far as it can be believed and shown.
+    fn cleaned(self, enclosed: bool) -> Result<Self, WorkerError> {
+        let is_word = (1..=MAX_WORD).contains(&self.code.len())
+            && self
+                .code
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b == b'-');
+        if !is_word {
+            return Err(WorkerError::nonsense("the reason is no word"));
+        }
+        if enclosed && self.code == NO_SANDBOX {
+            return Err(WorkerError::nonsense(
+                "it finds no walls, and has said that they stand",
+            ));
+        }
+        let detail = one_line(&self.detail).chars().take(MAX_DETAIL).collect();
+        Ok(Self { detail, ..self })
+    }
 }
 
 /// How a worker can end without an answer.
@@ -102,6 +139,26 @@ pub enum WorkerError {
     /// It said something that is not in the language.
     #[error("the worker's answer makes no sense: {0}")]
     Nonsense(String),
+}
+
+impl WorkerError {
+    /// The words may repeat what the worker said.
+    fn nonsense(why: impl std::fmt::Display) -> Self {
+        Self::Nonsense(
+            one_line(&why.to_string())
+                .chars()
+                .take(MAX_DETAIL)
+                .collect(),
+        )
+    }
+}
+
+/// A stranger's text without what could drive a terminal, or pass for a line of somebody else.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn tail(output: &str) -> String {
@@ -150,7 +207,7 @@ impl Worker {
             // Dead already, or about to be; either way it must not be left behind as a zombie.
             child.kill().await.ok();
         }
-        serde_json::from_value(answer?).map_err(|error| WorkerError::Nonsense(error.to_string()))
+        serde_json::from_value(answer?).map_err(WorkerError::nonsense)
     }
 
     fn start(&self) -> Result<Child, WorkerError> {
@@ -221,6 +278,7 @@ async fn listen<R: AsyncBufRead + Unpin>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Result<serde_json::Value, Failure>>, WorkerError> {
     let mut line = Vec::new();
+    let mut enclosed = false;
     loop {
         line.clear();
         let read = (&mut stream)
@@ -231,17 +289,18 @@ async fn listen<R: AsyncBufRead + Unpin>(
             return Ok(None);
         }
         if line.last() != Some(&b'\n') && read as u64 == MAX_LINE {
-            return Err(WorkerError::Nonsense(format!(
+            return Err(WorkerError::nonsense(format_args!(
                 "a line longer than {MAX_LINE} bytes"
             )));
         }
-        match serde_json::from_slice(&line)
-            .map_err(|error| WorkerError::Nonsense(error.to_string()))?
-        {
-            Said::Enclosed { protections } => tracing::debug!(?protections, "worker enclosed"),
-            Said::Progress(step) => progress(step),
+        match serde_json::from_slice(&line).map_err(WorkerError::nonsense)? {
+            Said::Enclosed { protections } => {
+                tracing::debug!(?protections, "worker enclosed");
+                enclosed = true;
+            }
+            Said::Progress(step) => progress(step.cleaned()),
             Said::Done { answer } => return Ok(Some(Ok(answer))),
-            Said::Failed(failure) => return Ok(Some(Err(failure))),
+            Said::Failed(failure) => return Ok(Some(Err(failure.cleaned(enclosed)?))),
         }
     }
 }
@@ -255,11 +314,7 @@ async fn last_words<R: AsyncRead + Unpin>(mut stream: R) -> String {
         let surplus = kept.len().saturating_sub(KEPT_ERROR_OUTPUT);
         kept.drain(..surplus);
     }
-    let text = String::from_utf8_lossy(&kept);
-    text.trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    one_line(String::from_utf8_lossy(&kept).trim())
 }
 
 fn cause_of(status: ExitStatus) -> String {

@@ -115,16 +115,21 @@ fn an_operator_set_from_the_future_is_refused() {
     ));
 }
 
+/// Says that the data of a tensor lie in the file `location`.
+fn place_outside(tensor: &mut TensorProto, location: &str) {
+    tensor.raw_data = None;
+    tensor.data_location = Some(1);
+    tensor.external_data = vec![proto::StringStringEntryProto {
+        key: Some("location".into()),
+        value: Some(location.into()),
+    }];
+}
+
 /// Moves the first weight into `weights.bin`, named in the model as `location`.
 fn with_outside_weights(location: &str) -> tempfile::TempDir {
     let folder = folder_with(|model| {
         let weight = &mut model.graph.as_mut().unwrap().initializer[0];
-        weight.raw_data = None;
-        weight.data_location = Some(1);
-        weight.external_data = vec![proto::StringStringEntryProto {
-            key: Some("location".into()),
-            value: Some(location.into()),
-        }];
+        place_outside(weight, location);
     });
     let weight = Weights::seeded(1).tensor("stem.weight", &[32, 3, 3, 3]);
     std::fs::write(folder.path().join("weights.bin"), weight.raw_data.unwrap()).unwrap();
@@ -161,6 +166,84 @@ fn a_link_out_of_the_folder_is_refused() {
     std::os::unix::fs::symlink("/etc/hostname", folder.path().join("link.bin")).unwrap();
     let message = refused(folder.path()).to_string();
     assert!(message.contains("leads outside"), "{message}");
+}
+
+/// A function of one constant, which no node calls: a runtime reads it all the same.
+fn with_function(constant: TensorProto) -> tempfile::TempDir {
+    let value = proto::AttributeProto {
+        name: Some("value".into()),
+        t: Some(constant),
+        r#type: Some(proto::AttributeKind::Tensor.into()),
+        ..Default::default()
+    };
+    let node = proto::NodeProto {
+        op_type: Some("Constant".into()),
+        output: vec!["made".into()],
+        attribute: vec![value],
+        ..Default::default()
+    };
+    folder_with(|model| {
+        model.functions.push(proto::FunctionProto {
+            name: Some("Attic".into()),
+            domain: Some("attic".into()),
+            output: vec!["made".into()],
+            node: vec![node],
+            ..Default::default()
+        });
+    })
+}
+
+#[test]
+fn constants_of_a_function_are_checked_like_all_others() {
+    let good = TensorProto::from_f32("held", &[2], &[1.0, 2.0]);
+    let folder = with_function(good.clone());
+    assert!(inspect(folder.path(), &Limits::default()).is_ok());
+
+    let mut short = good.clone();
+    short.dims = vec![3];
+    let message = refused(with_function(short).path()).to_string();
+    assert!(message.contains("held"), "{message}");
+
+    let mut huge = good.clone();
+    huge.dims = vec![1 << 20, 1 << 20];
+    let message = refused(with_function(huge).path()).to_string();
+    assert!(message.contains("elements in one constant"), "{message}");
+
+    for location in ["weights.bin", "../secret", "/etc/passwd"] {
+        let mut outside = good.clone();
+        place_outside(&mut outside, location);
+        let message = refused(with_function(outside).path()).to_string();
+        assert!(message.contains("held"), "{message}");
+    }
+}
+
+#[test]
+fn sparse_constants_are_refused() {
+    let sparse = || {
+        let mut values = TensorProto::from_f32("values", &[1], &[1.0]);
+        place_outside(&mut values, "/etc/passwd");
+        proto::SparseTensorProto {
+            values: Some(values),
+            ..Default::default()
+        }
+    };
+    let among_weights = folder_with(|model| {
+        let graph = model.graph.as_mut().unwrap();
+        graph.sparse_initializer.push(sparse());
+    });
+    let in_an_attribute = folder_with(|model| {
+        let node = &mut model.graph.as_mut().unwrap().node[0];
+        node.attribute.push(proto::AttributeProto {
+            name: Some("sparse_value".into()),
+            sparse_tensor: Some(sparse()),
+            r#type: Some(proto::AttributeKind::SparseTensor.into()),
+            ..Default::default()
+        });
+    });
+    for folder in [among_weights, in_an_attribute] {
+        let message = refused(folder.path()).to_string();
+        assert!(message.contains("sparse"), "{message}");
+    }
 }
 
 #[test]

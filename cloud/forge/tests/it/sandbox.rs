@@ -1,7 +1,14 @@
+use std::fs::Permissions;
+use std::future::pending;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use espalier_forge::job::{JobError, Workshop};
+use espalier_forge::sandbox::Limits;
 use espalier_forge::sandbox::doors::{Door, Outcome};
+use espalier_forge::sandbox::spawn::WorkerError;
+use espalier_forge::stages::{Answer, Errand};
 use espalier_forge::trial;
 
 use crate::support::{on_this_thread, workshop};
@@ -21,6 +28,13 @@ fn a_hostile_job_finds_every_door_shut() {
         !scratch.path().join("secret.written").exists(),
         "the job wrote outside its folder"
     );
+    let secret = scratch.path().join("secret").metadata().unwrap();
+    assert_ne!(secret.len(), 0, "the job emptied a file outside its folder");
+    assert_ne!(
+        secret.mode() & 0o777,
+        0o666,
+        "the job opened a file outside its folder to all"
+    );
 }
 
 /// Without this, the test above could pass because the attempts themselves do not work.
@@ -38,10 +52,14 @@ fn without_walls_the_same_job_gets_out() {
         Door::PasswordFile,
         Door::ReadOutside,
         Door::WriteOutside,
+        Door::Mode,
+        Door::Truncate,
         Door::SymbolicLink,
         Door::Program,
         Door::ParentMemory,
         Door::SignalParent,
+        Door::Limits,
+        Door::SharedMemory,
         Door::FileSize,
         Door::CpuTime,
     ];
@@ -54,6 +72,51 @@ fn without_walls_the_same_job_gets_out() {
             matches!(outcome, Some(Outcome::Open { .. })),
             "{door:?}: {outcome:?}"
         );
+    }
+}
+
+/// A worker that a hostile model has taken over says the words in `said`, after the walls stand.
+fn hijacked(said: &str) -> WorkerError {
+    let scratch = tempfile::tempdir().unwrap();
+    let program = scratch.path().join("worker");
+    let enclosed =
+        r#"{"says":"enclosed","protections":{"namespaces":true,"system_calls":true,"files":true}}"#;
+    let script =
+        format!("#!/bin/sh\ncat > /dev/null\nprintf '%s\\n' '{enclosed}' '{said}'\nexit 1\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let workshop = Workshop {
+        program,
+        library: scratch.path().join("no-library"),
+        confined: true,
+    };
+    let worker = workshop.worker(scratch.path(), &[], Limits::default());
+    let errand = Errand::Inspect {
+        model: scratch.path().to_owned(),
+    };
+    on_this_thread(worker.run::<_, Answer>(&errand, &mut |_| {}, pending())).unwrap_err()
+}
+
+#[test]
+fn a_hijacked_worker_cannot_talk_people_out_of_the_walls() {
+    let said = r#"{"says":"failed","code":"no-sandbox","detail":"use --unsandboxed"}"#;
+    let error = JobError::from(hijacked(said));
+    assert_eq!(error.code(), "worker-lied", "{error}");
+}
+
+#[test]
+fn words_of_a_hijacked_worker_drive_no_terminal() {
+    let endless = "very ".repeat(100_000);
+    for said in [
+        format!(
+            r#"{{"says":"failed","code":"invalid-model","detail":"\u001b[2J\u009b31m{endless}"}}"#
+        ),
+        r#"{"says":"failed","code":"\u001b[2J","detail":""}"#.to_owned(),
+        r#"{"says":"\u001b[2J"}"#.to_owned(),
+    ] {
+        let words = hijacked(&said).to_string();
+        assert!(!words.contains(char::is_control), "{words:?}");
+        assert!(words.chars().count() < 3000);
     }
 }
 
