@@ -94,12 +94,6 @@ impl Children {
         Ok(self.uplink.send(child, report)?)
     }
 
-    /// The children that were heard of since the gateway started.
-    #[must_use]
-    pub fn known(&self) -> Vec<DeviceIdentity> {
-        self.lock().keys().cloned().collect()
-    }
-
     pub(crate) fn deliver(&self, child: &DeviceIdentity, channel: Channel, bytes: Bytes) {
         let mailboxes = self.lock();
         let Some(mailbox) = mailboxes.get(child) else {
@@ -109,7 +103,7 @@ impl Children {
             down.at += 1;
             match channel {
                 Channel::Desired => down.desired = Some(bytes),
-                Channel::Ack => down.ack = Some(bytes),
+                Channel::Ack => down.add_ack(bytes),
                 Channel::Report => {}
             }
         });

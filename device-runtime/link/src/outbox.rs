@@ -1,6 +1,6 @@
 //! Reports that the cloud has not yet acknowledged with its own signature: a broker's PUBACK frees nothing.
 //!
-//! One file for each report, named by (boot, seq), and a record that counts the agent's starts.
+//! One file for each report, named by (boot, seq) and its [`Worth`], and a record that counts the agent's starts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,9 +13,33 @@ use espalier_slots::Files;
 use espalier_slots::files::replace;
 use espalier_slots::record::{Kept, RecordError};
 
-/// The most reports that are kept; the oldest is dropped first. Each report says the whole state of the device, so a
-/// newer one makes up for an older one.
+/// The most reports that are kept. When there are more, the oldest of the least [`Worth`] is dropped.
 pub const MAX_KEPT: usize = 512;
+
+/// What is lost with a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// The state of the device, which any newer report says too, and what was refused.
+    State,
+    /// News of an assignment, which no other report says again.
+    Progress,
+}
+
+impl Worth {
+    /// The ending of its files' names.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Progress => "report",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    worth: Worth,
+    report: Bytes,
+}
 
 /// What orders reports and makes them idempotent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +73,7 @@ pub struct Outbox {
     folder: PathBuf,
     boot: u64,
     seq: u64,
-    kept: BTreeMap<ReportId, Bytes>,
+    kept: BTreeMap<ReportId, Waiting>,
 }
 
 impl Outbox {
@@ -92,37 +116,38 @@ impl Outbox {
     ///
     /// # Errors
     /// The disk's; the report is then not kept.
-    pub fn keep(&mut self, id: ReportId, report: Bytes) -> Result<(), OutboxError> {
-        let path = self.path(id);
+    pub fn keep(&mut self, id: ReportId, report: Bytes, worth: Worth) -> Result<(), OutboxError> {
+        let path = self.path(id, worth);
         replace(self.files.as_ref(), &path, &report).map_err(disk(&path))?;
-        self.kept.insert(id, report);
+        self.kept.insert(id, Waiting { worth, report });
         while self.kept.len() > MAX_KEPT {
-            let Some((&oldest, _)) = self.kept.first_key_value() else {
-                break;
-            };
-            tracing::warn!(?oldest, "the outbox is full; its oldest report is dropped");
-            self.forget(oldest)?;
+            let Some(least) = self.least() else { break };
+            tracing::warn!(?least, "the outbox is full; a report is dropped");
+            self.forget(least)?;
         }
         Ok(())
     }
 
-    /// Frees everything up to and including `id`.
+    /// The oldest report of the least worth.
+    fn least(&self) -> Option<ReportId> {
+        let all = self.kept.iter();
+        all.min_by_key(|(id, waiting)| (waiting.worth, **id))
+            .map(|(id, _)| *id)
+    }
+
+    /// Frees the report `id`, and no other: earlier ones may have been lost on their way. Freeing it again, or one that
+    /// was never kept, does nothing.
     ///
     /// # Errors
-    /// The disk's; what is left is freed by the next acknowledgement.
+    /// The disk's; the report is then sent again, and freed by the acknowledgement of that.
     pub fn acknowledge(&mut self, id: ReportId) -> Result<(), OutboxError> {
-        while let Some((&oldest, _)) = self.kept.first_key_value() {
-            if oldest > id {
-                break;
-            }
-            self.forget(oldest)?;
-        }
-        Ok(())
+        self.forget(id)
     }
 
     /// Reports that wait for their acknowledgement, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = (ReportId, &Bytes)> {
-        self.kept.iter().map(|(id, report)| (*id, report))
+        let all = self.kept.iter();
+        all.map(|(id, waiting)| (*id, &waiting.report))
     }
 
     /// How many reports wait.
@@ -139,7 +164,7 @@ impl Outbox {
 
     fn load(&mut self) -> Result<(), OutboxError> {
         for name in self.files.list(&self.folder).map_err(disk(&self.folder))? {
-            let Some(id) = parse_name(&name) else {
+            let Some((id, worth)) = parse_name(&name) else {
                 continue;
             };
             match self
@@ -147,7 +172,8 @@ impl Outbox {
                 .read(&self.folder.join(&name), MAX_ENVELOPE_BYTES as u64)
             {
                 Ok(report) => {
-                    self.kept.insert(id, report.into());
+                    let report = report.into();
+                    self.kept.insert(id, Waiting { worth, report });
                 }
                 Err(error) => {
                     tracing::warn!(%name, %error, "a report in the outbox cannot be read; it is left out")
@@ -158,24 +184,33 @@ impl Outbox {
     }
 
     fn forget(&mut self, id: ReportId) -> Result<(), OutboxError> {
-        let path = self.path(id);
+        let Some(waiting) = self.kept.get(&id) else {
+            return Ok(());
+        };
+        let path = self.path(id, waiting.worth);
         self.files.remove_file(&path).map_err(disk(&path))?;
         self.kept.remove(&id);
         Ok(())
     }
 
-    fn path(&self, id: ReportId) -> PathBuf {
+    fn path(&self, id: ReportId, worth: Worth) -> PathBuf {
+        let ReportId { boot, seq } = id;
         self.folder
-            .join(format!("{:016x}-{:016x}.report", id.boot, id.seq))
+            .join(format!("{boot:016x}-{seq:016x}.{}", worth.ending()))
     }
 }
 
-fn parse_name(name: &str) -> Option<ReportId> {
-    let (boot, seq) = name.strip_suffix(".report")?.split_once('-')?;
-    Some(ReportId {
+fn parse_name(name: &str) -> Option<(ReportId, Worth)> {
+    let (id, ending) = name.split_once('.')?;
+    let worth = [Worth::State, Worth::Progress]
+        .into_iter()
+        .find(|worth| worth.ending() == ending)?;
+    let (boot, seq) = id.split_once('-')?;
+    let id = ReportId {
         boot: u64::from_str_radix(boot, 16).ok()?,
         seq: u64::from_str_radix(seq, 16).ok()?,
-    })
+    };
+    Some((id, worth))
 }
 
 fn disk(path: &Path) -> impl FnOnce(io::Error) -> OutboxError {

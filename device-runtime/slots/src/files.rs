@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A file that is being written. Bytes are durable only after [`sync`](WriteFile::sync) returned.
 pub trait WriteFile: Write + Send {
@@ -49,6 +50,68 @@ pub trait Files: Debug + Send + Sync {
 /// The real disk.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Disk;
+
+/// Another layer, to be read alone: whatever would change it is refused.
+#[derive(Debug, Clone)]
+pub struct ReadOnly(pub Arc<dyn Files>);
+
+fn read_only<T>() -> io::Result<T> {
+    Err(io::ErrorKind::ReadOnlyFilesystem.into())
+}
+
+impl Files for ReadOnly {
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        self.0.read(path, limit)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        self.0.open(path)
+    }
+
+    fn create(&self, _path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        read_only()
+    }
+
+    fn append(&self, _path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        read_only()
+    }
+
+    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        read_only()
+    }
+
+    fn sync_folder(&self, _path: &Path) -> io::Result<()> {
+        read_only()
+    }
+
+    fn create_folder(&self, _path: &Path) -> io::Result<()> {
+        read_only()
+    }
+
+    fn remove_file(&self, _path: &Path) -> io::Result<()> {
+        read_only()
+    }
+
+    fn remove_folder(&self, _path: &Path) -> io::Result<()> {
+        read_only()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.list(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.0.size(path)
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        self.0.is_folder(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.0.free_bytes(path)
+    }
+}
 
 impl WriteFile for File {
     fn sync(&mut self) -> io::Result<()> {

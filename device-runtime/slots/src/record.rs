@@ -139,10 +139,21 @@ impl Record {
             }
         };
         if let Some(path) = mend {
-            tracing::warn!(record = %path.display(), "mended a copy of a record from the other copy");
-            self.put(path, &encode(copy.generation, &copy.body))?;
+            self.mend(path, &copy);
         }
         Ok(Some(copy))
+    }
+
+    /// One whole copy is enough to read by: a disk that is full or may only be read takes nothing away from that.
+    fn mend(&self, path: &Path, from: &Copy) {
+        match self.put(path, &encode(from.generation, &from.body)) {
+            Ok(()) => {
+                tracing::warn!(record = %path.display(), "mended a copy of a record from the other copy");
+            }
+            Err(error) => {
+                tracing::warn!(record = %path.display(), %error, "a copy of a record is broken and cannot be mended now");
+            }
+        }
     }
 
     fn load(&self, path: &Path) -> Result<CopyState, RecordError> {

@@ -9,21 +9,23 @@
 //! STORE/bundles/    one folder for each verified bundle, by digest
 //! STORE/staging/    bundles on their way
 //! STORE/documents/  release documents and deployer keys, by digest
+//! STORE/trash/      what was collected and is about to be removed
 //! ```
 //!
-//! The folder is made under another name and renamed when it is complete, so a store that is there is whole; a record that
-//! is missing from it is damage, and the device keeps serving but takes no update until it was mended.
+//! The folder is made under another name and renamed when it is complete, so a store that is there is whole, and a record
+//! that is missing from it is damage. Anchor and slots are all that serving needs, and all that opening reads: with damaged
+//! floors or metadata a device keeps serving and takes no update. A damaged desired state is had again from the cloud.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use espalier_protocol::{DeviceClassName, DeviceIdentity, ModelName};
+use espalier_protocol::{DeviceClassName, DeviceIdentity, Digest, ModelName};
 use serde::{Deserialize, Serialize};
 
-use crate::content::Content;
-use crate::files::{self, Files};
+use crate::content::{Content, Needed};
+use crate::files::{self, Files, ReadOnly};
 use crate::record::{Kept, Record, RecordError};
 use crate::slots::{ModelSlots, WrongState};
 use crate::trust::{Floors, Metadata, TrustError};
@@ -99,6 +101,29 @@ impl StoreError {
         let path = path.into();
         move |source| Self::Disk { act, path, source }
     }
+
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.disk_error() == Some(io::ErrorKind::StorageFull)
+    }
+
+    /// Whether something is not there that should be.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.disk_error() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// What the disk said, whatever it was doing.
+    fn disk_error(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Disk { source, .. }
+            | Self::Record(RecordError::Disk { source, .. })
+            | Self::Trust(TrustError::Record(RecordError::Disk { source, .. })) => {
+                Some(source.kind())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An open store. One process has it open at a time; the caller sees to that.
@@ -151,10 +176,18 @@ impl Store {
         Self::open(files, folder)
     }
 
+    /// Opens the store in `folder` to look at it beside whoever has it open: it never writes, not even to mend.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(files: Arc<dyn Files>, folder: &Path) -> Result<Self, StoreError> {
+        Self::open(Arc::new(ReadOnly(files)), folder)
+    }
+
     /// Opens the store in `folder`.
     ///
     /// # Errors
-    /// [`StoreError::Absent`] only when there is no such folder; anything unreadable in it is damage.
+    /// [`StoreError::Absent`] only when there is no such folder; an unreadable anchor, and unreadable slots, are damage.
     pub fn open(files: Arc<dyn Files>, folder: &Path) -> Result<Self, StoreError> {
         if !files.is_folder(folder) {
             return Err(StoreError::Absent(folder.to_owned()));
@@ -168,7 +201,7 @@ impl Store {
             });
         }
         let slots = Kept::new(files.clone(), folder.join("slots"));
-        let store = Self {
+        Ok(Self {
             current: slots.require()?,
             slots,
             floors: Kept::new(files.clone(), folder.join("floors")),
@@ -177,9 +210,7 @@ impl Store {
             folder: folder.to_owned(),
             files,
             anchor,
-        };
-        store.floors.require()?;
-        Ok(store)
+        })
     }
 
     /// What enrolment left.
@@ -234,11 +265,15 @@ impl Store {
         Ok(self.desired.read()?)
     }
 
-    /// Keeps an accepted desired state, before anything is done for it.
+    /// Keeps an accepted desired state, before anything is done for it. One that is kept already is left as it is, and a
+    /// damaged one is written over.
     ///
     /// # Errors
     /// The disk's.
     pub fn keep_desired(&self, envelope: &[u8]) -> Result<(), StoreError> {
+        if matches!(self.desired.read(), Ok(Some(kept)) if kept == envelope) {
+            return Ok(());
+        }
         Ok(self.desired.write(envelope)?)
     }
 
@@ -271,12 +306,17 @@ impl Store {
         Ok(&self.current[model])
     }
 
-    /// Removes bundles that no slot holds, and staging areas that no update needs. It cannot take active or previous.
+    /// Sets aside what no slot holds: bundles, staging areas, and documents other than the deployer's. It cannot take
+    /// active, previous, or what is on its way. [`Content::empty_trash`] then gives the room back.
     ///
     /// # Errors
     /// The disk's; what is left is taken the next time.
-    pub fn collect_garbage(&self) -> Result<(), StoreError> {
-        let held = self.current.values().flat_map(ModelSlots::held).collect();
-        self.content.retain(&held)
+    pub fn collect_garbage(&self, deployer: &Digest) -> Result<(), StoreError> {
+        let held = || self.current.values().flat_map(ModelSlots::held);
+        let releases = held().map(|held| held.release.digest);
+        self.content.retain(&Needed {
+            bundles: held().map(|held| held.bundle).collect(),
+            documents: releases.chain([*deployer]).collect(),
+        })
     }
 }

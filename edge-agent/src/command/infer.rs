@@ -76,7 +76,8 @@ impl Infer {
         let files = Arc::new(Disk);
         let identity = Identity::load(files.clone(), &state)?
             .context("this device is not enrolled, so nothing is installed")?;
-        let store = Store::open(files, &state.store())?;
+        // An agent may be running on it.
+        let store = Store::open_read_only(files, &state.store())?;
         let (installed, bundle) = self.installed(&store)?;
         let options = HostOptions {
             graphs: GraphOptions {

@@ -40,7 +40,7 @@ impl Run {
     /// Runs until it is told to end, then lets requests in flight finish.
     ///
     /// # Errors
-    /// When the device is not enrolled, its keys are not to be trusted, a door cannot be opened, or the engine fails.
+    /// When the device is not enrolled, its keys are not to be trusted, or a door cannot be opened.
     pub async fn run(self, config: &Config) -> Result<()> {
         telemetry::start(config.log_format);
         let _lock = StateLock::take(&config.state)?;
@@ -76,9 +76,7 @@ impl Run {
             Some(ended) => ended,
             None => engine.await,
         };
-        ended
-            .context("the engine panicked")?
-            .context("the engine failed")
+        ended.context("the engine panicked")
     }
 }
 

@@ -1,10 +1,12 @@
 //! What every part of the engine shares: the store, the trust, the door, and the way to a report.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use espalier_protocol::ModelName;
-use espalier_protocol::report::{AssignmentProgress, ModelState, Refusal, Step};
+use espalier_protocol::inventory::Inventory;
+use espalier_protocol::report::{AssignmentProgress, Failure, ModelState, Refusal, Step};
 use espalier_protocol::trust::DeployerKeys;
+use espalier_protocol::{Digest, ModelName};
 use espalier_slots::slots::WrongState;
 use espalier_slots::trust::{Floors, Metadata};
 use espalier_slots::{Candidate, ModelSlots, Probe, Store, StoreError};
@@ -15,6 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use super::reporter::{Keep, ReportError, Reporter, Words};
 use super::status::Status;
+use super::update::blocking;
 use crate::door::Door;
 use crate::download::Patience;
 use crate::{Clock, Config};
@@ -25,15 +28,26 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) probe: Arc<dyn Probe>,
     pub(super) door: Door,
-    pub(super) metadata: tokio::sync::Mutex<Metadata>,
+    pub(super) inventory: Inventory,
+    /// Read from the store when they are first needed: what serves needs none.
+    pub(super) metadata: tokio::sync::Mutex<Option<Metadata>>,
     /// Rung when a report waits to be sent.
     pub(super) outgoing: Notify,
     store: Mutex<Store>,
-    deployer: Mutex<Option<Arc<DeployerKeys>>>,
+    deployer: Mutex<Option<Arc<Deployer>>>,
+    /// Models whose active bundle does not answer, and why.
+    idle: Mutex<BTreeMap<ModelName, Failure>>,
     reporter: Mutex<Reporter>,
     traceparent: Mutex<Option<String>>,
     random: Mutex<StdRng>,
     status: watch::Sender<Status>,
+}
+
+/// Whom the release keys let deploy.
+pub(super) struct Deployer {
+    pub(super) keys: DeployerKeys,
+    /// The document that lists the keys.
+    pub(super) document: Digest,
 }
 
 /// A panic elsewhere must not take the device's conversation down: every value below is whole between calls.
@@ -47,8 +61,8 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) probe: Arc<dyn Probe>,
     pub(super) door: Door,
+    pub(super) inventory: Inventory,
     pub(super) store: Store,
-    pub(super) metadata: Metadata,
     pub(super) reporter: Reporter,
     pub(super) random: StdRng,
     pub(super) status: watch::Sender<Status>,
@@ -61,10 +75,12 @@ impl Core {
             clock: parts.clock,
             probe: parts.probe,
             door: parts.door,
-            metadata: tokio::sync::Mutex::new(parts.metadata),
+            inventory: parts.inventory,
+            metadata: tokio::sync::Mutex::default(),
             outgoing: Notify::new(),
             store: Mutex::new(parts.store),
             deployer: Mutex::default(),
+            idle: Mutex::default(),
             reporter: Mutex::new(parts.reporter),
             traceparent: Mutex::default(),
             random: Mutex::new(parts.random),
@@ -92,12 +108,29 @@ impl Core {
         self.store().floors()
     }
 
-    pub(super) fn deployer(&self) -> Option<Arc<DeployerKeys>> {
+    pub(super) fn deployer(&self) -> Option<Arc<Deployer>> {
         lock(&self.deployer).clone()
     }
 
-    pub(super) fn set_deployer(&self, keys: DeployerKeys) {
-        *lock(&self.deployer) = Some(Arc::new(keys));
+    pub(super) fn set_deployer(&self, deployer: Deployer) {
+        *lock(&self.deployer) = Some(Arc::new(deployer));
+    }
+
+    /// Whether the active bundle of a model could not be loaded.
+    pub(super) fn is_idle(&self, model: &ModelName) -> bool {
+        lock(&self.idle).contains_key(model)
+    }
+
+    /// Notes that the active bundle of a model answers.
+    pub(super) fn serves(&self, model: &ModelName) {
+        lock(&self.idle).remove(model);
+        self.show_store();
+    }
+
+    /// Notes that the active bundle of a model does not answer.
+    pub(super) fn serves_not(&self, model: &ModelName, failure: &Failure) {
+        lock(&self.idle).insert(model.clone(), failure.clone());
+        self.show_store();
     }
 
     pub(super) fn set_traceparent(&self, traceparent: Option<String>) {
@@ -122,20 +155,38 @@ impl Core {
         model: &ModelName,
         transition: impl FnOnce(ModelSlots) -> Result<ModelSlots, WrongState>,
     ) -> Result<(), StoreError> {
-        let mut store = self.store();
-        store.change(model, transition)?;
-        self.status
-            .send_modify(|status| status.show_slots(store.slots().iter()));
+        self.store().change(model, transition)?;
+        self.show_store();
         Ok(())
+    }
+
+    /// Gives back the room of what no slot needs, away from the async threads.
+    pub(super) async fn collect_garbage(self: &Arc<Self>) {
+        let Some(deployer) = self.deployer() else {
+            return;
+        };
+        let core = self.clone();
+        let collected = blocking(move || {
+            let content = {
+                let store = core.store();
+                store.collect_garbage(&deployer.document)?;
+                store.content().clone()
+            };
+            content.empty_trash()
+        });
+        if let Err(error) = collected.await {
+            tracing::warn!(%error, "old bundles could not be removed; they are taken the next time");
+        }
     }
 
     /// Shows everything that the store knows.
     pub(super) fn show_store(&self) {
         let store = self.store();
         let sequence = store.floors().map_or(0, |floors| floors.desired_sequence);
+        let idle = lock(&self.idle);
         self.show(|status| {
             status.desired_sequence = sequence;
-            status.show_slots(store.slots().iter());
+            status.show_slots(store.slots().iter(), &idle);
         });
     }
 
@@ -184,8 +235,8 @@ impl Core {
 
     fn write(&self, progress: Option<AssignmentProgress>, keep: Keep) {
         if let Err(error) = self.try_write(progress, keep) {
-            // The state itself is in the slots, and the next report says it again.
-            tracing::error!(%error, "a report could not be written");
+            // It may still be sent; the state itself is in the slots, and the next report says it again.
+            tracing::error!(%error, "a report could not be kept");
         }
         let waiting = self.reporter().waiting_count();
         self.show(|status| status.reports_waiting = waiting);
@@ -196,27 +247,20 @@ impl Core {
         &self,
         progress: Option<AssignmentProgress>,
         keep: Keep,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), ReportError> {
         let words = {
             let store = self.store();
             Words {
                 at: self.now(),
-                desired_sequence: store.floors()?.desired_sequence,
+                // With damaged floors nobody knows it any more, and the rest is still worth saying.
+                desired_sequence: store.floors().map_or(0, |floors| floors.desired_sequence),
                 models: store.slots().iter().map(model_state).collect(),
                 progress,
                 traceparent: lock(&self.traceparent).clone(),
             }
         };
-        Ok(self.reporter().write(words, keep)?)
+        self.reporter().write(words, keep)
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Report(#[from] ReportError),
 }
 
 fn model_state((model, slots): (&ModelName, &ModelSlots)) -> ModelState {

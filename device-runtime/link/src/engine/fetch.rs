@@ -8,6 +8,7 @@ use espalier_slots::{Candidate, Content, StoreError, VerifiedBundle};
 use tokio::time::{Duration, Instant};
 
 use super::core::Core;
+use super::requirements;
 use super::update::blocking;
 use crate::door::DoorError;
 use crate::download::{DownloadError, fetch_missing};
@@ -76,15 +77,11 @@ fn verdict(error: &ContentError) -> (FailureKind, Option<Attack>) {
 
 /// The kind of a failure of the store itself.
 pub(super) fn store_failure(error: &StoreError) -> FailureKind {
-    if is_full(error) {
+    if error.is_full() {
         FailureKind::NoSpace
     } else {
         FailureKind::StoreFailed
     }
-}
-
-fn is_full(error: &StoreError) -> bool {
-    matches!(error, StoreError::Disk { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
 }
 
 /// The planned bundle, complete and verified, and the bytes that were fetched for it now.
@@ -101,18 +98,22 @@ pub(super) async fn bundle(
     }
     let (manifest, mut bytes) = manifest(core, &content, plan).await?;
     let digest = candidate.bundle;
-    let mut staging = blocking(move || -> Result<Staging, ContentError> {
-        let mut staging = content.stage(&digest, &manifest)?;
-        staging.take_from_bundles()?;
-        Ok(staging)
-    })
-    .await?;
+    let staging = blocking(move || content.stage(&digest, &manifest)).await?;
     plan.check_manifest(staging.manifest())
         .map_err(FetchError::Refused)?;
-    staging.check_space()?;
+    requirements::check(&staging.manifest().requires, &core.inventory)
+        .map_err(|failure| FetchError::Failed(failure, None))?;
+    let mut staging = blocking(move || fill_from_bundles(staging)).await?;
     bytes += files(core, &plan.order().model, candidate, &mut staging).await?;
     let bundle = blocking(move || staging.finish()).await?;
     Ok((bundle, bytes))
+}
+
+/// Copies take as much room as what is fetched.
+fn fill_from_bundles(mut staging: Staging) -> Result<Staging, ContentError> {
+    staging.check_space()?;
+    staging.take_from_bundles()?;
+    Ok(staging)
 }
 
 async fn already_here(content: &Content, candidate: &Candidate) -> Option<VerifiedBundle> {

@@ -7,6 +7,8 @@ mod core;
 mod fetch;
 mod orders;
 mod reporter;
+mod requirements;
+mod serving;
 mod start;
 mod status;
 mod trust;
@@ -44,8 +46,10 @@ use crate::{Children, Config, Deps, Identity, StateFolder};
 const EVENTS: usize = 64;
 /// How often the engine looks whether something is due.
 const BEAT: Duration = Duration::from_millis(500);
+/// Refusals are reported at most this often: a flood of them must not fill the disk with reports.
+const REFUSALS_EVERY: Duration = Duration::from_secs(1);
 
-/// Why the engine cannot start or go on.
+/// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store cannot be used.
@@ -92,7 +96,8 @@ impl Engine {
     /// Opens the state folder of an enrolled device and starts its uplink. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When store, outbox, certificates or addresses cannot be used. A network that is down is no error.
+    /// When slots, outbox, certificates or addresses cannot be used. A network that is down is no error, nor are damaged
+    /// floors or metadata: what is installed serves without them, and takes no update.
     pub fn open(
         state: &StateFolder,
         identity: Identity,
@@ -100,7 +105,6 @@ impl Engine {
         mut deps: Deps,
     ) -> Result<(Self, Handle), EngineError> {
         let store = Store::open(deps.files.clone(), &state.store())?;
-        let metadata = store.metadata()?;
         let outbox = Outbox::open(deps.files.clone(), &state.outbox())?;
         let boot = outbox.boot();
         let door = Door::open(&identity)?;
@@ -125,7 +129,7 @@ impl Engine {
         let reporter = Reporter::new(
             identity.clone(),
             outbox,
-            deps.inventory,
+            deps.inventory.clone(),
             StdRng::from_rng(&mut deps.random),
         );
         let core = Arc::new(Core::new(Parts {
@@ -133,8 +137,8 @@ impl Engine {
             clock: deps.clock,
             probe: deps.probe,
             door: door.clone(),
+            inventory: deps.inventory,
             store,
-            metadata,
             reporter,
             random: deps.random,
             status,
@@ -160,23 +164,29 @@ impl Engine {
     }
 
     /// Serves what was active, takes up what was under way, and goes on until `cancel`.
-    ///
-    /// # Errors
-    /// When the store fails before anything could be served.
-    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), EngineError> {
+    pub async fn run(mut self, cancel: CancellationToken) {
         let _stop_uplink = self.stop.clone().drop_guard();
-        start::serve_all(&self.core).await?;
+        start::serve_all(&self.core).await;
         self.core.show_store();
         self.core.report(Keep::UntilAcknowledged);
-        if let Some(desired) = self.core.store().desired()? {
-            self.inbox.put(orders::letter(desired));
-        }
+        self.take_up();
         let desk = Desk::new(self.core.clone(), self.inbox.clone(), cancel.clone());
         let desk = tokio::spawn(desk.run());
         cancel.run_until_cancelled(self.converse()).await;
         // A desk that panicked has said so; what it did is on the disk.
         let _ended = desk.await;
-        Ok(())
+    }
+
+    /// Goes on with the last accepted desired state. A damaged one is forgotten: the cloud has it and sends it again.
+    fn take_up(&self) {
+        let kept = self.core.store().desired();
+        match kept {
+            Ok(Some(desired)) => self.inbox.put(orders::letter(desired)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "the last desired state cannot be read; it is waited for");
+            }
+        }
     }
 
     async fn converse(&mut self) {
@@ -251,7 +261,7 @@ impl Engine {
 
     fn acknowledged(&self, bytes: &Bytes) {
         // Before the deployer's keys are known nothing can be believed; the report is then acknowledged again later.
-        let Some(keys) = self.core.deployer() else {
+        let Some(deployer) = self.core.deployer() else {
             return;
         };
         let opened = {
@@ -259,7 +269,7 @@ impl Engine {
             let Ok(floors) = store.floors() else { return };
             let recipient = Recipient {
                 anchor: store.anchor(),
-                keys: &keys,
+                keys: &deployer.keys,
                 floors: &floors,
                 clock: self.core.now(),
             };
@@ -282,7 +292,8 @@ impl Engine {
     }
 
     fn beat(&mut self) {
-        if self.core.reporter().has_refusals() {
+        let rested = self.last_report.elapsed() >= REFUSALS_EVERY;
+        if rested && self.core.reporter().has_refusals() {
             self.report(Keep::UntilAcknowledged);
         }
         if !self.connected {

@@ -1,6 +1,6 @@
 //! The order desk: takes desired states one at a time, newest first, and sets a job going for each model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -16,11 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, lock};
 use super::trust::TrustFailure;
-use super::update::{self, Order};
+use super::update::{self, Order, blocking};
 use crate::uplink::Receipt;
-
-/// Tries to establish trust in a signer before its message is refused.
-const TRUST_TRIES: u32 = 5;
 
 /// A desired state as it came.
 pub(super) struct Letter {
@@ -53,33 +50,32 @@ impl Inbox {
         }
     }
 
-    fn has_newer(&self) -> bool {
-        lock(&self.letter).is_some()
+    /// Waits until a letter is there, and leaves it.
+    async fn filled(&self) {
+        while lock(&self.letter).is_none() {
+            self.arrived.notified().await;
+        }
     }
 }
 
 /// Why a desired state is not acted on.
 enum NotAccepted {
-    /// It is refused.
+    /// It is refused for what it is itself: nothing will make it better.
     Refused(Refusal),
-    /// Trust in its signer cannot be established now.
+    /// It cannot be judged or kept now: metadata that are expired or out of reach, or a disk that refuses. All of that may
+    /// heal without anybody sending it again.
     Later(TrustFailure),
-    /// The store cannot take it.
-    Store(StoreError),
 }
 
 impl From<TrustFailure> for NotAccepted {
     fn from(failure: TrustFailure) -> Self {
-        match failure.refusal() {
-            Some(refusal) => Self::Refused(refusal),
-            None => Self::Later(failure),
-        }
+        Self::Later(failure)
     }
 }
 
 impl From<StoreError> for NotAccepted {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        Self::Later(error.into())
     }
 }
 
@@ -125,44 +121,60 @@ impl Desk {
         }
     }
 
+    /// Stays with a letter until it is accepted, refused, or replaced by a newer one.
     async fn open(&mut self, letter: Letter) {
-        let mut failures = 0;
         let mut random = self.core.random();
+        let mut failures: u32 = 0;
+        let mut named = BTreeSet::new();
         loop {
-            match self.accept(&letter.bytes).await {
+            let failure = match self.accept(&letter.bytes).await {
                 Ok(accepted) => {
                     letter.receipt.taken();
-                    return self.carry_out(accepted).await;
+                    self.core.show(|status| status.held_up = None);
+                    return self.carry_out(&accepted);
                 }
                 Err(NotAccepted::Refused(refusal)) => {
                     letter.receipt.taken();
+                    self.core.show(|status| status.held_up = None);
                     return self.core.refuse(refusal);
                 }
-                Err(NotAccepted::Store(error)) => {
-                    // Not taken: it comes again with the next connection, when the disk may be well.
-                    return tracing::error!(%error, "a desired state cannot be taken");
-                }
-                Err(NotAccepted::Later(failure)) => {
-                    failures += 1;
-                    if failures >= TRUST_TRIES || self.inbox.has_newer() {
-                        return tracing::warn!(%failure, "a desired state is left: its signer cannot be verified now");
-                    }
-                    tokio::time::sleep(self.core.config.backoff.delay(failures, &mut random)).await;
-                }
+                Err(NotAccepted::Later(failure)) => failure,
+            };
+            failures = failures.saturating_add(1);
+            self.put_off(&failure, &mut named);
+            let wait = self.core.config.backoff.delay(failures, &mut random);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // The newer letter says everything that this one did.
+                () = self.inbox.filled() => return letter.receipt.taken(),
             }
         }
     }
 
+    /// Says why a letter waits; each attack that it looks like is reported once for each letter.
+    fn put_off(&self, failure: &TrustFailure, named: &mut BTreeSet<Attack>) {
+        tracing::warn!(%failure, "a desired state waits");
+        self.core
+            .show(|status| status.held_up = Some(failure.to_string()));
+        if let Some(refusal) = failure.refusal()
+            && named.insert(refusal.attack)
+        {
+            self.core.refuse(refusal);
+        }
+    }
+
     async fn accept(&self, bytes: &Bytes) -> Result<Accepted, NotAccepted> {
-        let keys = self.core.deployer_keys().await?;
-        match self.verify(bytes, &keys)? {
-            Ok(accepted) => self.keep(bytes, accepted),
+        let deployer = self.core.known_deployer().await?;
+        match self.verify(bytes, &deployer.keys)? {
+            Ok(accepted) => self.keep(bytes, accepted).await,
             // The deployer's key may have been rotated since: the release keys know.
             Err(refusal) if refusal.attack == Attack::WrongKey => {
                 self.core.renew_trust().await?;
-                let keys = self.core.deployer_keys().await?;
-                let accepted = self.verify(bytes, &keys)?.map_err(NotAccepted::Refused)?;
-                self.keep(bytes, accepted)
+                let deployer = self.core.known_deployer().await?;
+                let accepted = self
+                    .verify(bytes, &deployer.keys)?
+                    .map_err(NotAccepted::Refused)?;
+                self.keep(bytes, accepted).await
             }
             Err(refusal) => Err(NotAccepted::Refused(refusal)),
         }
@@ -185,12 +197,22 @@ impl Desk {
     }
 
     /// Durable before anything is done for it: first the state, then the floor that forbids older ones.
-    fn keep(&self, bytes: &Bytes, accepted: Accepted) -> Result<Accepted, NotAccepted> {
-        if accepted.news == News::Fresh {
-            let store = self.core.store();
-            store.keep_desired(bytes)?;
-            store.raise_floors(&accepted.floors())?;
-        }
+    async fn keep(&self, bytes: &Bytes, accepted: Accepted) -> Result<Accepted, NotAccepted> {
+        let (core, bytes, news, floors) = (
+            self.core.clone(),
+            bytes.clone(),
+            accepted.news,
+            accepted.floors(),
+        );
+        blocking(move || -> Result<(), StoreError> {
+            let store = core.store();
+            store.keep_desired(&bytes)?;
+            match news {
+                News::Fresh => store.raise_floors(&floors),
+                News::Known => Ok(()),
+            }
+        })
+        .await?;
         let sequence = accepted.state.sequence;
         self.core.show(|status| status.desired_sequence = sequence);
         self.core
@@ -198,7 +220,7 @@ impl Desk {
         Ok(accepted)
     }
 
-    async fn carry_out(&mut self, accepted: Accepted) {
+    fn carry_out(&mut self, accepted: &Accepted) {
         let expired = accepted.is_expired(self.core.now());
         for model in &accepted.state.models {
             let tuf = accepted.state.tuf;
@@ -213,11 +235,13 @@ impl Desk {
         }
     }
 
-    /// One update for each model at a time: a job for the same try goes on or has ended; another one is told to stop.
+    /// One update for each model at a time. A job for the same try goes on. One that ended is looked at again: when it
+    /// ended for good the slots say so, and that is only said once more; when the disk failed it, it goes on. Another one
+    /// is told to stop.
     fn set_going(&mut self, wanted: &DesiredModel, order: Order) {
         let what = (wanted.assignment, wanted.attempt);
         let before = match self.jobs.remove(&wanted.model) {
-            Some(job) if job.what == what => {
+            Some(job) if job.what == what && !job.handle.is_finished() => {
                 self.jobs.insert(wanted.model.clone(), job);
                 return;
             }
@@ -244,7 +268,7 @@ impl Desk {
     }
 }
 
-/// The digest by which a stored desired state is recognised.
+/// The stored desired state, as if it had just come: nobody waits for a receipt.
 pub(super) fn letter(bytes: Vec<u8>) -> Letter {
     tracing::debug!(envelope = %Digest::of(&bytes), "resuming the last accepted desired state");
     Letter {

@@ -12,7 +12,7 @@ use rand::RngCore;
 use rand::rngs::StdRng;
 
 use crate::Identity;
-use crate::outbox::{Outbox, OutboxError, ReportId};
+use crate::outbox::{Outbox, OutboxError, ReportId, Worth};
 
 /// Refusals that wait for the next report; more in one second are a flood, and its first ones tell enough.
 const MAX_REFUSALS: usize = 16;
@@ -89,8 +89,15 @@ impl Reporter {
     }
 
     /// Writes, signs and keeps a report.
+    ///
+    /// # Errors
+    /// Also when it cannot be kept: it is then sent once, if there is a connection now.
     pub(super) fn write(&mut self, words: Words, keep: Keep) -> Result<(), ReportError> {
         let ReportId { boot, seq } = self.outbox.next_id();
+        let worth = match words.progress {
+            Some(_) => Worth::Progress,
+            None => Worth::State,
+        };
         let mut nonce = vec![0; NONCE_BYTES];
         self.random.fill_bytes(&mut nonce);
         let report = Report {
@@ -108,12 +115,12 @@ impl Reporter {
             traceparent: words.traceparent,
         };
         let bytes = Bytes::from(envelope::seal(&report, self.identity.key())?);
+        self.outgoing.push(bytes.clone());
         if keep == Keep::UntilAcknowledged {
-            self.outbox.keep(ReportId { boot, seq }, bytes.clone())?;
+            self.outbox.keep(ReportId { boot, seq }, bytes, worth)?;
             self.refusals.clear();
             self.inventory = None;
         }
-        self.outgoing.push(bytes);
         Ok(())
     }
 

@@ -1,66 +1,54 @@
-//! The first thing after a start: what was active serves again, and if it cannot, what was kept does.
+//! The first thing after a start: what was active serves again, and if it never can, what was kept does.
 
 use std::sync::Arc;
 
 use espalier_protocol::ModelName;
-use espalier_protocol::report::{Failure, FailureKind, Installed, Step};
-use espalier_slots::{Candidate, StoreError, VerifiedBundle};
+use espalier_protocol::report::{Installed, Step};
+use espalier_slots::slots::Arrival;
+use espalier_slots::{Candidate, StoreError};
 
 use super::core::Core;
-use super::update::blocking;
+use super::serving::{self, Obstacle};
 
-/// Brings every model back to serving. Bytes are digested again first: nothing serves that was not verified by this process.
-///
-/// # Errors
-/// The store's, when it cannot note that a bundle was dropped.
-pub(super) async fn serve_all(core: &Arc<Core>) -> Result<(), StoreError> {
+/// Brings every model back to serving, as far as it can be: one that cannot keeps no other from it.
+pub(super) async fn serve_all(core: &Arc<Core>) {
     let models: Vec<ModelName> = core.store().slots().keys().cloned().collect();
     for model in models {
-        serve(core, &model).await?;
+        if let Err(error) = serve(core, &model).await {
+            tracing::error!(%model, %error, "a bundle that does not serve could not be dropped; the next start tries again");
+        }
     }
-    Ok(())
 }
 
 async fn serve(core: &Arc<Core>, model: &ModelName) -> Result<(), StoreError> {
+    let arrival = core.slots_of(model).arrival().copied();
     // At most twice: the active bundle, then the kept one in its place.
     while let Some(active) = core.slots_of(model).serving.active() {
-        let failure = match load(core, &active).await {
+        let (step, lasting) = match serving::load(core, model, &active).await {
             Ok(()) => return Ok(()),
-            Err(failure) => failure,
+            Err(Obstacle::Passing(failure)) => (Step::Failed(failure), false),
+            Err(Obstacle::Lasting(failure)) => (Step::RolledBack(failure), true),
         };
-        tracing::error!(%model, bundle = %active.bundle.short(), detail = %failure.detail, "the active bundle does not serve");
-        let arrival = core.slots_of(model).arrival().copied();
-        core.change(model, |slots| Ok(slots.drop_active()))?;
+        if lasting {
+            core.change(model, |slots| Ok(slots.drop_active()))?;
+        }
         if let Some(arrival) = arrival {
-            let candidate = Candidate {
-                assignment: arrival.assignment,
-                attempt: arrival.attempt,
-                release: active.release,
-                bundle: active.bundle,
-                since: core.now(),
-            };
-            core.step(&candidate, Step::RolledBack(failure));
+            core.step(&brought(core, &arrival, &active), step);
+        }
+        if !lasting {
+            return Ok(());
         }
     }
     Ok(())
 }
 
-async fn load(core: &Arc<Core>, active: &Installed) -> Result<(), Failure> {
-    let bundle = verified(core, active).await?;
-    let (probe, installed) = (core.probe.clone(), *active);
-    blocking(move || probe.serve(&bundle, &installed)).await
-}
-
-async fn verified(core: &Arc<Core>, active: &Installed) -> Result<VerifiedBundle, Failure> {
-    let content = core.store().content().clone();
-    let digest = active.bundle;
-    let corrupt = |detail: String| Failure {
-        kind: FailureKind::Corrupt,
-        detail,
-    };
-    match blocking(move || content.verify(&digest)).await {
-        Ok(Some(bundle)) => Ok(bundle),
-        Ok(None) => Err(corrupt("its files are gone".to_owned())),
-        Err(error) => Err(corrupt(error.to_string())),
+/// The order that brought what serves, to be spoken of once more.
+fn brought(core: &Core, arrival: &Arrival, active: &Installed) -> Candidate {
+    Candidate {
+        assignment: arrival.assignment,
+        attempt: arrival.attempt,
+        release: active.release,
+        bundle: active.bundle,
+        since: core.now(),
     }
 }

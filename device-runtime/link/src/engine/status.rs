@@ -1,6 +1,8 @@
 //! What the agent's `status` command shows.
 
-use espalier_protocol::report::{Installed, Refusal};
+use std::collections::BTreeMap;
+
+use espalier_protocol::report::{Failure, Installed, Refusal};
 use espalier_protocol::{DeviceIdentity, ModelName};
 use espalier_slots::{ModelSlots, TrialSlot};
 use serde::Serialize;
@@ -19,6 +21,8 @@ pub struct Status {
     pub disconnected_because: Option<String>,
     /// The sequence of the last accepted desired state; 0 before the first.
     pub desired_sequence: u64,
+    /// Why the newest desired state is not acted on yet, while it is not.
+    pub held_up: Option<String>,
     /// Reports that are not acknowledged yet.
     pub reports_waiting: usize,
     /// The slots of each model.
@@ -34,6 +38,8 @@ pub struct ModelStatus {
     pub model: ModelName,
     /// What serves.
     pub active: Option<Installed>,
+    /// Why that does not answer, when it could not be loaded.
+    pub idle: Option<String>,
     /// What is kept for a revert.
     pub previous: Option<Installed>,
     /// The trial slot's state.
@@ -51,6 +57,7 @@ impl Status {
             connected: false,
             disconnected_because: None,
             desired_sequence: 0,
+            held_up: None,
             reports_waiting: 0,
             models: Vec::new(),
             refused: Vec::new(),
@@ -67,6 +74,7 @@ impl Status {
     pub(super) fn show_slots<'a>(
         &mut self,
         slots: impl Iterator<Item = (&'a ModelName, &'a ModelSlots)>,
+        idle: &BTreeMap<ModelName, Failure>,
     ) {
         let downloads: Vec<_> = self
             .models
@@ -77,6 +85,7 @@ impl Status {
             .map(|(model, slots)| ModelStatus {
                 model: model.clone(),
                 active: slots.serving.active(),
+                idle: idle.get(model).map(|failure| failure.detail.clone()),
                 previous: slots.serving.previous(),
                 trial: slots.trial.name(),
                 failure: failure(&slots.trial),

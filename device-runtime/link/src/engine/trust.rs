@@ -10,11 +10,14 @@ use espalier_protocol::trust::{DEPLOYER_TARGET, DeployerKeys};
 use espalier_slots::StoreError;
 use espalier_slots::trust::{Metadata, PlanRefusal, TrustError, VerifiedPlan, agree};
 
-use super::core::Core;
+use super::core::{Core, Deployer};
 use crate::door::DoorError;
 
 /// The largest list of deployer keys in bytes; stops endless data.
 const MAX_DEPLOYER_BYTES: u64 = 16 * 1024;
+
+/// The version of that list that this code reads.
+const DEPLOYER_FORMAT: u32 = 1;
 
 /// Why trust could not be established.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,16 @@ pub(super) enum TrustFailure {
         /// Which document.
         what: &'static str,
     },
+    /// A document is of a newer version.
+    #[error(
+        "{what} has format {found}, and this version knows {DEPLOYER_FORMAT}: update the agent"
+    )]
+    Format {
+        /// Which document.
+        what: &'static str,
+        /// The format found.
+        found: u32,
+    },
     /// A document is not understood.
     #[error("{what} cannot be read: {detail}")]
     Malformed {
@@ -58,9 +71,11 @@ impl TrustFailure {
             // The writer of the repository may be between two files.
             Self::Absent { .. }
             | Self::Trust(TrustError::Absent { .. } | TrustError::TooManyRoots(_)) => true,
-            Self::Trust(_) | Self::Store(_) | Self::Altered { .. } | Self::Malformed { .. } => {
-                false
-            }
+            Self::Trust(_)
+            | Self::Store(_)
+            | Self::Altered { .. }
+            | Self::Format { .. }
+            | Self::Malformed { .. } => false,
         }
     }
 
@@ -71,7 +86,7 @@ impl TrustFailure {
             Self::Door(DoorError::TooLarge { .. }) => Some(Attack::EndlessData),
             Self::Altered { .. } => Some(Attack::ArbitrarySoftware),
             Self::Malformed { .. } => Some(Attack::Malformed),
-            Self::Door(_) | Self::Store(_) | Self::Absent { .. } => None,
+            Self::Door(_) | Self::Store(_) | Self::Absent { .. } | Self::Format { .. } => None,
         }
     }
 
@@ -86,7 +101,10 @@ impl TrustFailure {
     pub(super) fn failure(&self) -> Failure {
         let kind = match self {
             Self::Door(_) | Self::Absent { .. } => FailureKind::DownloadFailed,
-            Self::Store(_) | Self::Trust(TrustError::Record(_)) => FailureKind::StoreFailed,
+            Self::Store(_) | Self::Trust(TrustError::Record(_) | TrustError::Format(_)) => {
+                FailureKind::StoreFailed
+            }
+            Self::Format { .. } => FailureKind::Unsupported,
             Self::Trust(_) | Self::Altered { .. } | Self::Malformed { .. } => {
                 FailureKind::Untrusted
             }
@@ -111,6 +129,7 @@ impl Core {
     /// Renews the metadata, then reads the deployer's keys that they vouch for.
     pub(super) async fn renew_trust(&self) -> Result<(), TrustFailure> {
         let mut metadata = self.metadata.lock().await;
+        let metadata = self.opened(&mut metadata)?;
         let now = self.floors()?.now(self.now());
         let mut refresh = metadata.refresh(now);
         while let Some(wanted) = refresh.wanted() {
@@ -118,13 +137,24 @@ impl Core {
             refresh.supply(bytes.as_deref())?;
         }
         tracing::info!(versions = ?metadata.versions(), "the release metadata are up to date");
-        self.renew_deployer(&metadata).await
+        self.renew_deployer(metadata).await
+    }
+
+    fn opened<'a>(
+        &self,
+        metadata: &'a mut Option<Metadata>,
+    ) -> Result<&'a mut Metadata, StoreError> {
+        match metadata {
+            Some(metadata) => Ok(metadata),
+            None => Ok(metadata.insert(self.store().metadata()?)),
+        }
     }
 
     /// Makes sure that the metadata are at least those that a desired state speaks of.
     pub(super) async fn renew_trust_to(&self, wanted: &TufVersions) -> Result<(), TrustFailure> {
         let reached = {
-            let metadata = self.metadata.lock().await;
+            let mut metadata = self.metadata.lock().await;
+            let metadata = self.opened(&mut metadata)?;
             let now = self.floors()?.now(self.now());
             reaches(&metadata.versions(), wanted) && metadata.target(DEPLOYER_TARGET, now).is_ok()
         };
@@ -136,13 +166,14 @@ impl Core {
     }
 
     /// The deployer's keys, from what is stored, or after renewing.
-    pub(super) async fn deployer_keys(&self) -> Result<Arc<DeployerKeys>, TrustFailure> {
-        if let Some(keys) = self.deployer() {
-            return Ok(keys);
+    pub(super) async fn known_deployer(&self) -> Result<Arc<Deployer>, TrustFailure> {
+        if let Some(deployer) = self.deployer() {
+            return Ok(deployer);
         }
         let stored = {
-            let metadata = self.metadata.lock().await;
-            self.renew_deployer(&metadata).await
+            let mut metadata = self.metadata.lock().await;
+            let metadata = self.opened(&mut metadata)?;
+            self.renew_deployer(metadata).await
         };
         if stored.is_err() {
             self.renew_trust().await?;
@@ -164,7 +195,12 @@ impl Core {
                 what,
                 detail: error.to_string(),
             })?;
-        self.set_deployer(keys);
+        if keys.format != DEPLOYER_FORMAT {
+            let found = keys.format;
+            return Err(TrustFailure::Format { what, found });
+        }
+        let document = target.digest;
+        self.set_deployer(Deployer { keys, document });
         Ok(())
     }
 
@@ -184,20 +220,13 @@ impl Core {
                     PlanError::Refused(failure.into())
                 }
             })?;
-        let metadata = self.metadata.lock().await;
+        let broken = |error: StoreError| PlanError::Refused(TrustFailure::from(error).into());
+        let mut metadata = self.metadata.lock().await;
+        let metadata = self.opened(&mut metadata).map_err(broken)?;
         let store = self.store();
-        let floors = store
-            .floors()
-            .map_err(|error| PlanError::Refused(TrustFailure::from(error).into()))?;
-        agree(
-            order,
-            &bytes,
-            &metadata,
-            store.anchor(),
-            &floors,
-            self.now(),
-        )
-        .map_err(PlanError::Refused)
+        let floors = store.floors().map_err(broken)?;
+        agree(order, &bytes, metadata, store.anchor(), &floors, self.now())
+            .map_err(PlanError::Refused)
     }
 
     /// A small document by its digest: kept from before, or fetched and kept.

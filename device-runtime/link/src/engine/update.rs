@@ -4,18 +4,23 @@
 //! switch nothing that serves is touched.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use espalier_protocol::desired::{Action, DesiredModel, TufVersions};
 use espalier_protocol::report::{Activation, Failure, FailureKind, Refusal, Step};
-use espalier_slots::slots::Ending;
+use espalier_slots::slots::{Ending, WrongState};
 use espalier_slots::trust::{PlanRefusal, VerifiedPlan};
-use espalier_slots::{Candidate, Resume, Standing, StoreError, TrialOutcome, VerifiedBundle};
-use jiff::{SignedDuration, Timestamp};
+use espalier_slots::{
+    Candidate, ModelSlots, Resume, Standing, StoreError, TrialOutcome, VerifiedBundle,
+};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::fetch::{self, FetchError};
+use super::requirements;
+use super::serving::{self, Obstacle};
 use super::trust::{PlanError, TrustFailure};
 
 /// An accepted order for one model.
@@ -43,6 +48,14 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// How a trial ended without success.
+enum TrialEnd {
+    /// The bundle is not fit to serve.
+    Failed(Failure),
+    /// Nobody waits for it any more.
+    BrokenOff,
+}
+
 /// Carries an order out.
 pub(super) async fn run(core: Arc<Core>, order: Order, cancel: CancellationToken) {
     let candidate = Candidate::of(&order.wanted, core.now());
@@ -54,8 +67,8 @@ pub(super) async fn run(core: Arc<Core>, order: Order, cancel: CancellationToken
     };
     match update.begin().await {
         Ok(()) | Err(Stop::Cancelled) => {}
-        Err(Stop::Failed(failure)) => update.fail(failure),
-        Err(Stop::Store(error)) => update.store_failed(&error),
+        Err(Stop::Failed(failure)) => update.fail(failure).await,
+        Err(Stop::Store(error)) => update.store_failed(&error).await,
     }
 }
 
@@ -70,18 +83,23 @@ impl Update<'_> {
     async fn begin(&self) -> Result<(), Stop> {
         let slots = self.core.slots_of(&self.order.wanted.model);
         match slots.standing(&self.order.wanted) {
-            Standing::Arrived(activation) => self.say(Step::Active(activation)),
-            Standing::AlreadyActive => return self.settle(),
-            Standing::Ended(failure, Ending::Failed) => self.say(Step::Failed(failure)),
-            Standing::Ended(failure, Ending::RolledBack) => self.say(Step::RolledBack(failure)),
+            Standing::Arrived(activation) if self.core.is_idle(&self.order.wanted.model) => {
+                return self.let_serve(activation).await;
+            }
+            Standing::Arrived(activation) => self.say(Step::Active(activation)).await,
+            Standing::AlreadyActive => return self.settle().await,
+            Standing::Ended(failure, Ending::Failed) => self.say(Step::Failed(failure)).await,
+            Standing::Ended(failure, Ending::RolledBack) => {
+                self.say(Step::RolledBack(failure)).await;
+            }
             Standing::UnderWay => return self.resume(slots.trial.resume()).await,
-            Standing::Kept(_) => return self.revert().await,
+            Standing::Kept => return self.revert().await,
             _ if self.order.expired => {
                 tracing::info!(model = %self.order.wanted.model, "an expired order is not begun")
             }
             Standing::Burnt => return Err(Stop::Failed(already_failed())),
             Standing::NotKept | Standing::New => {
-                self.say(Step::Accepted);
+                self.say(Step::Accepted).await;
                 return self.install().await;
             }
         }
@@ -93,7 +111,7 @@ impl Update<'_> {
             Resume::Rest | Resume::Report(_) => Ok(()),
             Resume::Fetch(candidate) => self.of(candidate).install().await,
             Resume::Try(candidate) => self.of(candidate).resume_trial().await,
-            Resume::RollBack(candidate, failure) => self.of(candidate).roll_back(failure),
+            Resume::RollBack(candidate, failure) => self.of(candidate).roll_back(failure).await,
         }
     }
 
@@ -111,15 +129,18 @@ impl Update<'_> {
         let plan = self.plan().await?;
         self.raise_counter(&plan)?;
         let candidate = self.candidate;
-        self.change(|slots| slots.abandon_trial().stage(candidate))?;
+        self.change(move |slots| slots.abandon_trial().stage(candidate))
+            .await?;
+        // What an earlier order left behind may take the very room that this one needs.
+        self.core.collect_garbage().await;
         let fetched = fetch::bundle(self.core, &plan, &candidate);
         let (bundle, bytes) = match self.cancel.run_until_cancelled(fetched).await {
             None => return Err(Stop::Cancelled),
             Some(Ok(fetched)) => fetched,
             Some(Err(error)) => return Err(self.fetch_failed(error)),
         };
-        self.change(|slots| slots.verified())?;
-        self.say(Step::Verified);
+        self.change(ModelSlots::verified).await?;
+        self.say(Step::Verified).await;
         self.attempt(bundle, bytes).await
     }
 
@@ -225,13 +246,17 @@ impl Update<'_> {
         if self.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        let limit = self.core.config.trial_limit;
-        let deadline = deadline(self.core.now(), limit);
-        self.change(|slots| slots.begin_trial(deadline))?;
-        self.say(Step::Trial);
-        match self.trial(&bundle, limit).await {
+        requirements::check(&bundle.manifest().requires, &self.core.inventory)
+            .map_err(Stop::Failed)?;
+        self.change(ModelSlots::begin_trial).await?;
+        self.say(Step::Trial).await;
+        match self.trial(&bundle, self.core.config.trial_limit).await {
             Ok(outcome) => self.activate(bundle, bytes, outcome).await,
-            Err(failure) => self.roll_back(failure),
+            Err(TrialEnd::Failed(failure)) => self.roll_back(failure).await,
+            Err(TrialEnd::BrokenOff) => {
+                self.change(ModelSlots::break_off_trial).await?;
+                Err(Stop::Cancelled)
+            }
         }
     }
 
@@ -239,19 +264,47 @@ impl Update<'_> {
         &self,
         bundle: &VerifiedBundle,
         limit: Duration,
-    ) -> Result<TrialOutcome, Failure> {
-        let (probe, tried) = (self.core.probe.clone(), bundle.clone());
-        let trial = tokio::task::spawn_blocking(move || probe.trial(&tried, limit));
-        match tokio::time::timeout(limit, trial).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panicked)) => Err(Failure {
-                kind: FailureKind::TrialCrashed,
-                detail: format!("the trial ended badly: {panicked}"),
-            }),
-            Err(_) => Err(Failure {
-                kind: FailureKind::TrialTimeout,
-                detail: format!("the trial did not end within {} s", limit.as_secs()),
-            }),
+    ) -> Result<TrialOutcome, TrialEnd> {
+        let outcome = self.begin_on_a_thread(bundle, limit)?;
+        let failed = |kind, detail| Err(TrialEnd::Failed(Failure { kind, detail }));
+        let ended = tokio::select! {
+            biased;
+            ended = tokio::time::timeout(limit, outcome) => ended,
+            () = self.cancel.cancelled() => return Err(TrialEnd::BrokenOff),
+        };
+        match ended {
+            Ok(Ok(outcome)) => outcome.map_err(TrialEnd::Failed),
+            Ok(Err(_panicked)) => failed(
+                FailureKind::TrialCrashed,
+                "the trial ended without an answer".to_owned(),
+            ),
+            Err(_passed) => failed(
+                FailureKind::TrialTimeout,
+                format!("the trial did not end within {} s", limit.as_secs()),
+            ),
+        }
+    }
+
+    /// A thread of its own, since nobody can interrupt a kernel: an agent that ends does not wait for it, and what it
+    /// loads after nobody waits any more is let go of.
+    fn begin_on_a_thread(
+        &self,
+        bundle: &VerifiedBundle,
+        limit: Duration,
+    ) -> Result<oneshot::Receiver<Result<TrialOutcome, Failure>>, TrialEnd> {
+        let (probe, bundle) = (self.core.probe.clone(), bundle.clone());
+        let (tell, outcome) = oneshot::channel();
+        let trial = move || {
+            if tell.send(probe.trial(&bundle, limit)).is_err() {
+                probe.forget(&bundle.digest());
+            }
+        };
+        match thread::Builder::new().name("trial".to_owned()).spawn(trial) {
+            Ok(_detached) => Ok(outcome),
+            Err(error) => Err(TrialEnd::Failed(Failure {
+                kind: FailureKind::LoadFailed,
+                detail: format!("no thread for the trial: {error}"),
+            })),
         }
     }
 
@@ -263,23 +316,24 @@ impl Update<'_> {
         outcome: TrialOutcome,
     ) -> Result<(), Stop> {
         let activation = self.activation(bytes, outcome);
-        self.change(|slots| slots.activate(activation))?;
+        self.change(move |slots| slots.activate(activation)).await?;
         self.switch(bundle, activation).await
     }
 
     async fn revert(&self) -> Result<(), Stop> {
-        self.say(Step::Accepted);
+        self.say(Step::Accepted).await;
         let content = self.core.store().content().clone();
         let digest = self.candidate.bundle;
         match blocking(move || content.verify(&digest)).await {
             Ok(Some(bundle)) => {
                 let activation = self.activation(0, TrialOutcome::default());
                 let candidate = self.candidate;
-                self.change(|slots| slots.abandon_trial().revert(&candidate, activation))?;
+                self.change(move |slots| slots.abandon_trial().revert(&candidate, activation))
+                    .await?;
                 self.switch(bundle, activation).await
             }
             Ok(None) | Err(_) => {
-                self.change(|slots| Ok(slots.drop_previous()))?;
+                self.change(|slots| Ok(slots.drop_previous())).await?;
                 self.install().await
             }
         }
@@ -289,35 +343,48 @@ impl Update<'_> {
         let (probe, installed) = (self.core.probe.clone(), activation.installed);
         match blocking(move || probe.serve(&bundle, &installed)).await {
             Ok(()) => {
-                self.say(Step::Active(activation));
-                if let Err(error) = self.core.store().collect_garbage() {
-                    tracing::warn!(%error, "old bundles could not be removed; they are taken the next time");
-                }
-                Ok(())
+                self.core.serves(&self.order.wanted.model);
+                self.say(Step::Active(activation)).await;
+                self.core.collect_garbage().await;
             }
             Err(failure) => {
                 let (candidate, kept) = (self.candidate, failure.clone());
-                self.change(|slots| Ok(slots.withdraw(candidate, kept)))?;
-                self.say(Step::RolledBack(failure));
-                Ok(())
+                self.change(move |slots| Ok(slots.withdraw(candidate, kept)))
+                    .await?;
+                self.core.collect_garbage().await;
+                self.say(Step::RolledBack(failure)).await;
             }
         }
-    }
-
-    /// The bundle serves already: the order is fulfilled without doing anything.
-    fn settle(&self) -> Result<(), Stop> {
-        let activation = self.activation(0, TrialOutcome::default());
-        let candidate = self.candidate;
-        self.change(|slots| slots.abandon_trial().settle(&candidate, activation))?;
-        self.say(Step::Active(activation));
         Ok(())
     }
 
-    fn roll_back(&self, failure: Failure) -> Result<(), Stop> {
+    /// The ordered bundle is the active one: only the release that it is installed by is another.
+    async fn settle(&self) -> Result<(), Stop> {
+        let activation = self.activation(0, TrialOutcome::default());
+        let candidate = self.candidate;
+        self.change(move |slots| slots.abandon_trial().settle(&candidate, activation))
+            .await?;
+        self.let_serve(activation).await
+    }
+
+    /// Lets the active bundle answer by this order's release; since the start it may not have answered at all.
+    async fn let_serve(&self, activation: Activation) -> Result<(), Stop> {
+        let model = &self.order.wanted.model;
+        match serving::load(self.core, model, &activation.installed).await {
+            Ok(()) => self.say(Step::Active(activation)).await,
+            // Not kept as the order's end: it is tried again.
+            Err(Obstacle::Passing(failure)) => self.say(Step::Failed(failure)).await,
+            Err(Obstacle::Lasting(_)) => return self.install().await,
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&self, failure: Failure) -> Result<(), Stop> {
         self.core.probe.forget(&self.candidate.bundle);
         let kept = failure.clone();
-        self.change(|slots| slots.roll_back(kept))?;
-        self.say(Step::RolledBack(failure));
+        self.change(|slots| slots.roll_back(kept)).await?;
+        self.core.collect_garbage().await;
+        self.say(Step::RolledBack(failure)).await;
         Ok(())
     }
 
@@ -332,34 +399,41 @@ impl Update<'_> {
         }
     }
 
-    fn fail(&self, failure: Failure) {
+    async fn fail(&self, failure: Failure) {
         let (candidate, kept) = (self.candidate, failure.clone());
-        match self.change(|slots| slots.abandon_trial().refuse(candidate, kept)) {
-            Ok(()) | Err(Stop::Failed(_) | Stop::Cancelled) => self.say(Step::Failed(failure)),
-            Err(Stop::Store(error)) => self.store_failed(&error),
+        let ended = self
+            .change(move |slots| slots.abandon_trial().fail(candidate, kept))
+            .await;
+        self.core.collect_garbage().await;
+        match ended {
+            Ok(()) => self.say(Step::Failed(failure)).await,
+            Err(error) => self.store_failed(&error).await,
         }
     }
 
-    fn store_failed(&self, error: &StoreError) {
+    /// Nothing durable says that the order ended: it is carried on when it comes again, or with the next start.
+    async fn store_failed(&self, error: &StoreError) {
         tracing::error!(model = %self.order.wanted.model, %error, "the update stops: the store cannot be used");
-        self.say(Step::Failed(Failure {
+        let failure = Failure {
             kind: fetch::store_failure(error),
             detail: error.to_string(),
-        }));
+        };
+        self.say(Step::Failed(failure)).await;
     }
 
-    fn change(
+    /// Makes a transition durable, away from the async threads.
+    async fn change(
         &self,
-        transition: impl FnOnce(
-            espalier_slots::ModelSlots,
-        )
-            -> Result<espalier_slots::ModelSlots, espalier_slots::slots::WrongState>,
-    ) -> Result<(), Stop> {
-        Ok(self.core.change(&self.order.wanted.model, transition)?)
+        transition: impl FnOnce(ModelSlots) -> Result<ModelSlots, WrongState> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (core, model) = (self.core.clone(), self.order.wanted.model.clone());
+        blocking(move || core.change(&model, transition)).await
     }
 
-    fn say(&self, step: Step) {
-        self.core.step(&self.candidate, step);
+    /// Reports a step, durably, away from the async threads.
+    async fn say(&self, step: Step) {
+        let (core, candidate) = (self.core.clone(), self.candidate);
+        blocking(move || core.step(&candidate, step)).await;
     }
 }
 
@@ -370,11 +444,6 @@ fn already_failed() -> Failure {
             "this bundle failed its trial here before; order it with a new attempt to try again"
                 .into(),
     }
-}
-
-fn deadline(now: Timestamp, limit: Duration) -> Timestamp {
-    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(limit).unwrap_or(Timestamp::MAX)
 }
 
 /// Runs disk work or inference away from the async threads.

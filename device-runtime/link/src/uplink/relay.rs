@@ -126,18 +126,20 @@ impl Listening {
         if !self.connected.swap(true, Ordering::AcqRel) {
             self.tell(Event::Connected).await;
         }
-        let Down { desired, ack, .. } = news.clone();
-        if desired != self.seen.desired {
+        let seen = std::mem::replace(&mut self.seen, news.clone());
+        if news.desired != seen.desired
+            && let Some(desired) = news.desired
+        {
             self.deliver(Channel::Desired, desired).await;
         }
-        if ack != self.seen.ack {
-            self.deliver(Channel::Ack, ack).await;
+        for ack in news.acks {
+            if !seen.acks.contains(&ack) {
+                self.deliver(Channel::Ack, ack).await;
+            }
         }
-        self.seen = news;
     }
 
-    async fn deliver(&self, channel: Channel, bytes: Option<Bytes>) {
-        let Some(bytes) = bytes else { return };
+    async fn deliver(&self, channel: Channel, bytes: Bytes) {
         let message = Event::Message {
             to: self.device.clone(),
             channel,
@@ -147,7 +149,9 @@ impl Listening {
         self.tell(message).await;
     }
 
+    /// What was heard before is forgotten: a message that could not be acted on comes again with the next connection.
     async fn broken(&mut self, failures: u32, error: &DoorError) {
+        self.seen = Down::default();
         if self.connected.swap(false, Ordering::AcqRel) || failures == 1 {
             self.tell(Event::Disconnected(error.to_string())).await;
         }

@@ -18,6 +18,8 @@ use rand::rngs::StdRng;
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::{Cloud, PATIENCE};
@@ -26,15 +28,32 @@ use crate::mint::{class, model, noon};
 /// Inference for tests: what a bundle does in its trial stands in its manifest, where the oldest runtime would.
 #[derive(Default)]
 pub struct Bench {
-    pub serving: Mutex<BTreeMap<ModelName, Digest>>,
+    serving: watch::Sender<BTreeMap<ModelName, Installed>>,
     pub trials: Mutex<Vec<Digest>>,
+    refuses: Mutex<Option<FailureKind>>,
     held: Mutex<bool>,
     released: Condvar,
 }
 
 impl Bench {
+    /// A machine on which nothing serves, for this reason.
+    pub fn refusing(kind: FailureKind) -> Self {
+        let bench = Self::default();
+        bench.refuse(Some(kind));
+        bench
+    }
+
+    /// From now on nothing that is not yet serving serves, or everything does again.
+    pub fn refuse(&self, kind: Option<FailureKind>) {
+        *self.refuses.lock().unwrap() = kind;
+    }
+
     pub fn serves(&self, model: &ModelName) -> Option<Digest> {
-        self.serving.lock().unwrap().get(model).copied()
+        self.installed(model).map(|installed| installed.bundle)
+    }
+
+    pub fn installed(&self, model: &ModelName) -> Option<Installed> {
+        self.serving.borrow().get(model).copied()
     }
 
     /// Trials that begin from now on do not end before [`release`](Self::release).
@@ -69,7 +88,13 @@ impl Probe for Bench {
         }
     }
 
-    fn serve(&self, bundle: &VerifiedBundle, _installed: &Installed) -> Result<(), Failure> {
+    fn serve(&self, bundle: &VerifiedBundle, installed: &Installed) -> Result<(), Failure> {
+        if let Some(kind) = *self.refuses.lock().unwrap() {
+            return Err(Failure {
+                kind,
+                detail: "not on this machine".into(),
+            });
+        }
         if bundle.manifest().requires.onnxruntime == "cannot-serve" {
             return Err(Failure {
                 kind: FailureKind::LoadFailed,
@@ -77,7 +102,9 @@ impl Probe for Bench {
             });
         }
         let model = bundle.manifest().model.clone();
-        self.serving.lock().unwrap().insert(model, bundle.digest());
+        self.serving.send_modify(|serving| {
+            serving.insert(model, *installed);
+        });
         Ok(())
     }
 
@@ -88,6 +115,8 @@ impl Probe for Bench {
 pub struct Device {
     pub folder: TempDir,
     pub identity: Identity,
+    /// The machine's facts.
+    pub inventory: Inventory,
 }
 
 pub fn wish(device: &DeviceIdentity, role: Role) -> Wish {
@@ -120,7 +149,11 @@ impl Device {
         )
         .await
         .unwrap();
-        Self { folder, identity }
+        Self {
+            folder,
+            identity,
+            inventory: Inventory::default(),
+        }
     }
 
     /// Starts an agent on this disk.
@@ -140,7 +173,7 @@ impl Device {
         self.start_with(bench, Arc::new(Disk))
     }
 
-    fn start_with(&self, bench: Bench, files: Arc<dyn Files>) -> Agent {
+    pub fn start_with(&self, bench: Bench, files: Arc<dyn Files>) -> Agent {
         let runtime = Runtime::new().unwrap();
         let bench = Arc::new(bench);
         let deps = Deps {
@@ -148,7 +181,7 @@ impl Device {
             random: StdRng::seed_from_u64(11),
             files,
             probe: bench.clone(),
-            inventory: Inventory::default(),
+            inventory: self.inventory.clone(),
         };
         let config = Config {
             resend_after: Duration::from_secs(1),
@@ -167,9 +200,10 @@ impl Device {
         };
         let cancel = CancellationToken::new();
         let running = cancel.clone();
-        runtime.spawn(async move { engine.run(running).await.unwrap() });
+        let engine = runtime.spawn(engine.run(running));
         Agent {
             runtime: Some(runtime),
+            engine,
             handle,
             bench,
             cancel,
@@ -180,6 +214,7 @@ impl Device {
 /// A running agent.
 pub struct Agent {
     runtime: Option<Runtime>,
+    engine: JoinHandle<()>,
     pub handle: Handle,
     pub bench: Arc<Bench>,
     cancel: CancellationToken,
@@ -193,15 +228,23 @@ impl Agent {
         self.bench.release();
     }
 
+    /// Ends it as a service manager does, and waits until it is over.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.engine).await;
+        ended.expect("the agent does not stop").unwrap();
+        self.bench.release();
+    }
+
     /// Waits until requests are answered by this bundle: the slots know it a moment earlier.
     pub async fn serves(&self, bundle: Digest) {
-        let served = async {
-            while self.bench.serves(&model()) != Some(bundle) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
+        let mut serving = self.bench.serving.subscribe();
+        let served = serving.wait_for(|serving| {
+            let installed = serving.get(&model());
+            installed.is_some_and(|installed| installed.bundle == bundle)
+        });
         let waited = tokio::time::timeout(PATIENCE, served).await;
-        waited.expect("the bundle never served");
+        waited.expect("the bundle never served").unwrap();
     }
 
     pub async fn status(&self, wanted: impl FnMut(&Status) -> bool) -> Status {

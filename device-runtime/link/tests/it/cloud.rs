@@ -12,7 +12,7 @@ use espalier_protocol::claim::{Claim, Uplink};
 use espalier_protocol::enrol::{EnrolRequest, Enrolled};
 use espalier_protocol::envelope::Envelope;
 use espalier_protocol::id::ClaimId;
-use espalier_protocol::report::{Report, Step};
+use espalier_protocol::report::{Ack, Report, Step};
 use espalier_protocol::trust::{PublicKey, TrustLevel};
 use espalier_protocol::{DeviceIdentity, Digest};
 use espalier_trust::ca::{DeviceCa, Validity};
@@ -43,6 +43,8 @@ pub struct Faults {
     pub endless: Option<Digest>,
     /// Requests for ranges are answered with everything.
     pub no_ranges: bool,
+    /// Metadata cannot be had now.
+    pub no_metadata: bool,
     /// Everything is answered with this status.
     pub status: Option<u16>,
 }
@@ -64,6 +66,8 @@ pub struct Cloud {
     world: Arc<Mutex<World>>,
     down: watch::Sender<Down>,
     reported: watch::Sender<usize>,
+    /// How often metadata were asked for.
+    renewals: watch::Sender<usize>,
     pub door: Url,
     pub lan: Url,
 }
@@ -95,6 +99,7 @@ impl Cloud {
             lan: address(&lan, "127.0.0.1"),
             down: watch::Sender::default(),
             reported: watch::Sender::default(),
+            renewals: watch::Sender::default(),
             world: Arc::new(Mutex::new(World {
                 mint: Mint::new(),
                 faults: Faults::default(),
@@ -144,6 +149,7 @@ impl Cloud {
         Uplink::Cloud {
             door: self.door.clone(),
             broker,
+            broker_ca_pem: None,
         }
     }
 
@@ -155,12 +161,39 @@ impl Cloud {
         });
     }
 
+    /// An acknowledgement of each report that came in.
+    pub fn acks(&self) -> Vec<Vec<u8>> {
+        let world = self.world();
+        let ack = |report: &Report| Ack {
+            device: report.device.clone(),
+            boot: report.boot,
+            seq: report.seq,
+        };
+        let acks = world.reports.iter().map(ack);
+        acks.map(|ack| world.mint.sign_ack(&ack)).collect()
+    }
+
     /// Puts an acknowledgement on the way down.
     pub fn send_ack(&self, envelope: Vec<u8>) {
         self.down.send_modify(|down| {
             down.at += 1;
-            down.ack = Some(envelope.into());
+            down.add_ack(envelope.into());
         });
+    }
+
+    /// Answers everything with this status, or as usual again. Questions that are held are answered now.
+    pub fn answer_with(&self, status: Option<u16>) {
+        self.world().faults.status = status;
+        self.down.send_modify(|down| down.at += 1);
+    }
+
+    /// Waits until metadata were asked for so many times from now on.
+    pub async fn renewals(&self, count: usize) {
+        let mut renewals = self.renewals.subscribe();
+        let goal = *renewals.borrow() + count;
+        let asked = renewals.wait_for(|asked| *asked >= goal);
+        let waited = tokio::time::timeout(PATIENCE, asked).await;
+        waited.expect("the metadata are not asked for").unwrap();
     }
 
     /// Counts messages from elsewhere, as a gateway does that started again.
@@ -168,13 +201,17 @@ impl Cloud {
         self.down.send_modify(|down| down.at = at);
     }
 
+    /// Takes a report in; one that is here already came again because it is not acknowledged.
     pub fn take_report(&self, bytes: &[u8]) {
         let mut world = self.world();
         let keys = world.enrolled.clone();
-        let report = Envelope::parse(bytes)
+        let report: Report = Envelope::parse(bytes)
             .unwrap()
             .open(|id| keys.iter().find(|key| key.id() == id))
             .unwrap();
+        if world.reports.contains(&report) {
+            return;
+        }
         world.reports.push(report);
         let count = world.reports.len();
         drop(world);
@@ -257,10 +294,6 @@ impl Cloud {
 
     fn enrol(&self, request: &EnrolRequest) -> HttpResponse {
         let mut world = self.world();
-        if let Some(status) = world.faults.status {
-            return HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap())
-                .json(serde_json::json!({"detail": "not today"}));
-        }
         let identity = DeviceIdentity::new(device().tenant, request.device.clone());
         let certificate = world
             .ca
@@ -277,6 +310,13 @@ impl Cloud {
             certificate_pem: certificate.pem,
             gateway: None,
         })
+    }
+
+    /// The answer to everything while the cloud is not itself.
+    fn sick(&self) -> Option<HttpResponse> {
+        let status = self.world().faults.status?;
+        let status = actix_web::http::StatusCode::from_u16(status).unwrap();
+        Some(HttpResponse::build(status).json(serde_json::json!({"detail": "not today"})))
     }
 
     fn blob(&self, digest: Digest, begins: Option<usize>) -> HttpResponse {
@@ -355,11 +395,19 @@ async fn serve(cloud: Cloud, doors: [(TcpListener, ServerConfig); 2]) {
 }
 
 async fn enrol(cloud: Data<Cloud>, request: web::Json<EnrolRequest>) -> HttpResponse {
-    cloud.enrol(&request)
+    cloud.sick().unwrap_or_else(|| cloud.enrol(&request))
 }
 
 async fn metadata(cloud: Data<Cloud>, path: web::Path<(String, String)>) -> HttpResponse {
-    match cloud.world().mint.file(&path.1) {
+    cloud.renewals.send_modify(|asked| *asked += 1);
+    if let Some(sick) = cloud.sick() {
+        return sick;
+    }
+    let world = cloud.world();
+    if world.faults.no_metadata {
+        return HttpResponse::ServiceUnavailable().finish();
+    }
+    match world.mint.file(&path.1) {
         Some(bytes) => HttpResponse::Ok().body(bytes),
         None => HttpResponse::NotFound().finish(),
     }
@@ -370,6 +418,9 @@ async fn blob(
     path: web::Path<(String, String)>,
     request: HttpRequest,
 ) -> HttpResponse {
+    if let Some(sick) = cloud.sick() {
+        return sick;
+    }
     let range = request
         .headers()
         .get("range")
@@ -385,6 +436,9 @@ struct Since {
 }
 
 async fn down(cloud: Data<Cloud>, since: web::Query<Since>) -> HttpResponse {
+    if let Some(sick) = cloud.sick() {
+        return sick;
+    }
     HttpResponse::Ok().json(
         cloud
             .next_down(since.after, Duration::from_secs(since.wait))
@@ -393,6 +447,9 @@ async fn down(cloud: Data<Cloud>, since: web::Query<Since>) -> HttpResponse {
 }
 
 async fn up(cloud: Data<Cloud>, report: Bytes) -> HttpResponse {
+    if let Some(sick) = cloud.sick() {
+        return sick;
+    }
     cloud.take_report(&report);
     HttpResponse::Accepted().finish()
 }

@@ -30,6 +30,10 @@ impl Fleet {
         }
     }
 
+    pub fn store(&self) -> std::path::PathBuf {
+        self.device.folder.path().join("store")
+    }
+
     pub fn release(&self, counter: u64, bundle: &Bundle) -> ReleaseRef {
         self.cloud.world().mint.release(counter, bundle)
     }
@@ -197,6 +201,8 @@ async fn bad_bundles_are_rolled_back_by_name_and_the_old_one_serves() {
         fleet.order(order(number, 1, release, &bad));
         assert_eq!(fleet.failed(number).await.kind, kind);
         serves(&agent, &bundle(1));
+        let left = std::fs::read_dir(fleet.store().join("bundles")).unwrap();
+        assert_eq!(left.count(), 1, "a bundle that failed keeps its room");
     }
     let status = agent
         .status(|status| status.models[0].trial == "rolled back")
@@ -264,6 +270,129 @@ async fn newer_order_ends_the_older_download() {
 }
 
 #[tokio::test]
+async fn newer_order_breaks_a_trial_off() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    agent.bench.hold();
+    for number in 1..=2 {
+        let release = fleet.release(u64::from(number), &bundle(number));
+        fleet.order(order(u128::from(number), 1, release, &bundle(number)));
+        let trial = |step: &Step| matches!(step, Step::Trial);
+        fleet.cloud.step(u128::from(number), trial).await;
+    }
+    agent.bench.release();
+    fleet.active(2).await;
+    serves(&agent, &bundle(2));
+    let ended = |step: &Step| matches!(step, Step::Failed(_) | Step::RolledBack(_));
+    assert!(
+        !fleet.cloud.steps().iter().any(ended),
+        "the first trial ran to its limit"
+    );
+}
+
+#[tokio::test]
+async fn bundle_that_the_machine_cannot_run_is_refused_before_its_files_are_fetched() {
+    let mut fleet = Fleet::new().await;
+    fleet.device.inventory.memory_bytes = 1 << 30;
+    fleet.device.inventory.onnxruntime = Some("1.19.2".into());
+    let _agent = fleet.device.start();
+    let mut large = bundle(1);
+    large.manifest.requires.onnxruntime = "1.18".into();
+    large.manifest.requires.memory_bytes = (1 << 30) + 1;
+    for (number, demanding) in (1..).zip([large, bundle(2)]) {
+        let release = fleet.release(number as u64, &demanding);
+        fleet.order(order(number, 1, release, &demanding));
+        let failure = fleet.failed(number).await;
+        assert_eq!(failure.kind, FailureKind::Unsupported, "{failure:?}");
+        let graph = demanding.manifest.files[&name("graph.onnx")].sha256;
+        let asked = &fleet.cloud.world().asked;
+        assert!(asked.iter().all(|(blob, _)| *blob != graph));
+    }
+}
+
+#[tokio::test]
+async fn same_bundle_under_another_release_answers_by_that_release() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    for number in 1..=2 {
+        let release = fleet.release(number, &bundle(1));
+        fleet.order(order(u128::from(number), 1, release, &bundle(1)));
+        fleet.active(u128::from(number)).await;
+        assert_eq!(agent.bench.installed(&model()).unwrap().release, release);
+    }
+    assert_eq!(agent.bench.trials.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn order_waits_until_its_signer_can_be_verified() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    agent.status(|status| status.connected).await;
+    let release = fleet.release(1, &bundle(1));
+    fleet.cloud.world().faults.no_metadata = true;
+    fleet.order(order(1, 1, release, &bundle(1)));
+    fleet.cloud.renewals(12).await;
+    assert!(agent.handle.status.borrow().held_up.is_some());
+    fleet.cloud.world().faults.no_metadata = false;
+    fleet.active(1).await;
+    assert_eq!(agent.handle.status.borrow().held_up, None);
+}
+
+#[tokio::test]
+async fn order_waits_until_expired_metadata_are_renewed() {
+    let fleet = Fleet::new().await;
+    let renew = |age: i64| {
+        let mut world = fleet.cloud.world();
+        world.mint.now = crate::mint::noon() - crate::mint::hours(age);
+        let next = world.mint.timestamp.version.checked_add(1).unwrap();
+        world.mint.sign_online(next);
+    };
+    renew(24 * 30);
+    let _agent = fleet.device.start();
+    let wanted = {
+        let release = fleet.release(1, &bundle(1));
+        order(1, 1, release, &bundle(1))
+    };
+    let envelope = {
+        let world = fleet.cloud.world();
+        let mut desired = world.mint.desired(1, vec![wanted]);
+        desired.expires_at = crate::mint::noon() + crate::mint::hours(1);
+        world.mint.sign(&desired)
+    };
+    fleet.cloud.send_desired(envelope);
+    fleet.refused(Attack::Expired).await;
+    fleet.cloud.renewals(12).await;
+    renew(0);
+    fleet.active(1).await;
+    let refusals: usize = {
+        let world = fleet.cloud.world();
+        world
+            .reports
+            .iter()
+            .map(|report| report.refused.len())
+            .sum()
+    };
+    assert_eq!(refusals, 1, "the same refusal was reported again and again");
+}
+
+#[tokio::test]
+async fn order_that_a_disk_failed_is_carried_on_when_it_comes_again() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let release = fleet.release(1, &bundle(1));
+    // The slots cannot be written, and everything else can.
+    let in_the_way = fleet.store().join("slots.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    fleet.order(order(1, 1, release, &bundle(1)));
+    assert_eq!(fleet.failed(1).await.kind, FailureKind::StoreFailed);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    fleet.cloud.answer_with(Some(503));
+    agent.status(|status| !status.connected).await;
+    fleet.cloud.answer_with(None);
+    fleet.active(1).await;
+}
+
+#[tokio::test]
 async fn two_models_are_updated_side_by_side() {
     let fleet = Fleet::new().await;
     let agent = fleet.device.start();
@@ -317,21 +446,9 @@ async fn reports_stay_until_the_cloud_signs_for_them() {
     );
     fleet.refused(Attack::WrongKey).await;
     assert!(agent.handle.status.borrow().reports_waiting > 0);
-    let newest = {
-        let world = fleet.cloud.world();
-        world
-            .reports
-            .iter()
-            .map(|report| (report.boot, report.seq))
-            .max()
-            .unwrap()
-    };
-    let good = fleet.cloud.world().mint.sign_ack(&Ack {
-        device: device(),
-        boot: newest.0,
-        seq: newest.1,
-    });
-    fleet.cloud.send_ack(good);
+    for ack in fleet.cloud.acks() {
+        fleet.cloud.send_ack(ack);
+    }
     agent
         .status(|status: &Status| status.reports_waiting == 0)
         .await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use espalier_protocol::Digest;
-use espalier_protocol::report::{Failure, FailureKind};
+use espalier_protocol::report::{Attack, Failure, FailureKind};
 use espalier_slots::content::DISK_RESERVE;
 use espalier_slots::files::WriteFile;
 use espalier_slots::{Disk, Files};
@@ -150,6 +150,41 @@ async fn bundle_that_would_not_fit_is_refused_before_its_first_byte() {
         asked.iter().all(|(blob, _)| *blob != graph(&bundle(2))),
         "bytes were fetched for nothing"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_files_that_are_here_need_room_too() {
+    let fleet = Fleet::new().await;
+    let disk = SmallDisk::of(&fleet, 0);
+    let _agent = fleet.device.start_on(disk.clone());
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    let mut sibling = bundle(1);
+    sibling.manifest.requires.memory_bytes += 1;
+    let second = fleet.release(2, &sibling);
+    disk.leave(DISK_RESERVE + 100_000);
+    fleet.order(order(2, 1, second, &sibling));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::NoSpace);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disk_silences_nobody_and_keeps_no_order_for_ever() {
+    let fleet = Fleet::new().await;
+    let disk = SmallDisk::of(&fleet, u64::MAX);
+    let agent = fleet.device.start_on(disk.clone());
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    // What cannot be kept until it is acknowledged is still said once.
+    disk.leave(0);
+    fleet.cloud.send_desired(vec![0xff; 100]);
+    fleet.refused(Attack::Malformed).await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, second, &bundle(2)));
+    agent.status(|status| status.held_up.is_some()).await;
+    disk.leave(u64::MAX);
+    fleet.active(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

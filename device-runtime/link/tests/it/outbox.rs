@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use espalier_link::outbox::{MAX_KEPT, Outbox, ReportId};
+use espalier_link::outbox::{MAX_KEPT, Outbox, ReportId, Worth};
 use espalier_slots::Disk;
 use tempfile::TempDir;
 
@@ -13,10 +13,13 @@ fn open(folder: &TempDir) -> Outbox {
 }
 
 fn keep(outbox: &mut Outbox, text: &'static str) -> ReportId {
+    keep_worth(outbox, text, Worth::Progress)
+}
+
+fn keep_worth(outbox: &mut Outbox, text: &'static str, worth: Worth) -> ReportId {
     let id = outbox.next_id();
-    outbox
-        .keep(id, Bytes::from_static(text.as_bytes()))
-        .unwrap();
+    let report = Bytes::from_static(text.as_bytes());
+    outbox.keep(id, report, worth).unwrap();
     id
 }
 
@@ -43,20 +46,24 @@ fn killed_agent_finds_its_reports_again_in_order() {
 }
 
 #[test]
-fn acknowledgement_frees_what_it_covers_and_no_more() {
+fn acknowledgement_frees_the_report_that_it_names_and_none_that_was_lost_before_it() {
     let folder = TempDir::new().unwrap();
     let mut outbox = open(&folder);
-    keep(&mut outbox, "one");
+    let first = keep(&mut outbox, "one");
     let second = keep(&mut outbox, "two");
     let third = keep(&mut outbox, "three");
     outbox.acknowledge(second).unwrap();
     drop(outbox);
     let mut outbox = open(&folder);
-    assert_eq!(waiting(&outbox), [(third, Bytes::from_static(b"three"))]);
-    // One of an earlier start covers nothing of a later one.
-    let later = keep(&mut outbox, "four");
+    let left = [
+        (first, Bytes::from_static(b"one")),
+        (third, Bytes::from_static(b"three")),
+    ];
+    assert_eq!(waiting(&outbox), left);
+    // Twice, or of a report that was sent once and not kept.
+    outbox.acknowledge(second).unwrap();
     outbox.acknowledge(ReportId { boot: 1, seq: 99 }).unwrap();
-    assert_eq!(waiting(&outbox), [(later, Bytes::from_static(b"four"))]);
+    assert_eq!(waiting(&outbox), left);
 }
 
 #[test]
@@ -78,15 +85,30 @@ fn damaged_count_of_starts_is_not_a_first_start() {
 }
 
 #[test]
-fn full_outbox_drops_its_oldest() {
+fn full_outbox_drops_what_newer_reports_say_too_before_news_of_an_assignment() {
+    let folder = TempDir::new().unwrap();
+    let mut outbox = open(&folder);
+    let news = keep(&mut outbox, "failed");
+    for _ in 0..MAX_KEPT + 3 {
+        keep_worth(&mut outbox, "refused", Worth::State);
+    }
+    // What each is worth outlives the agent.
+    drop(outbox);
+    let mut outbox = open(&folder);
+    keep_worth(&mut outbox, "refused", Worth::State);
+    assert_eq!(outbox.len(), MAX_KEPT);
+    let oldest: Vec<_> = outbox.waiting().take(2).map(|(id, _)| id).collect();
+    assert_eq!(oldest, [news, ReportId { boot: 1, seq: 7 }]);
+}
+
+#[test]
+fn outbox_full_of_news_drops_its_oldest() {
     let folder = TempDir::new().unwrap();
     let mut outbox = open(&folder);
     for _ in 0..MAX_KEPT + 3 {
         keep(&mut outbox, "report");
     }
     assert_eq!(outbox.len(), MAX_KEPT);
-    assert_eq!(
-        outbox.waiting().next().unwrap().0,
-        ReportId { boot: 1, seq: 4 }
-    );
+    let oldest = outbox.waiting().next().unwrap().0;
+    assert_eq!(oldest, ReportId { boot: 1, seq: 4 });
 }

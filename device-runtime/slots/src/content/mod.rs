@@ -5,6 +5,7 @@
 //! STORE/staging/BUNDLE/files/PATH       whole and verified
 //! STORE/staging/BUNDLE/parts/SHA256     on its way: continued after a break, digested again from its start
 //! STORE/bundles/BUNDLE/…                a staging folder, renamed when nothing was missing
+//! STORE/trash/…                         what nobody needs any more: set aside in one step, removed when there is time
 //! ```
 
 mod intake;
@@ -80,6 +81,23 @@ pub enum ContentError {
     Store(#[from] StoreError),
 }
 
+impl ContentError {
+    /// Whether the bytes here are not, or not all, those of the bundle: no later try reads anything better. An error of
+    /// the disk may pass, and says nothing about the bytes.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::ManifestDigest(_)
+            | Self::Manifest(_)
+            | Self::TooLong { .. }
+            | Self::Short { .. }
+            | Self::FileDigest { .. } => true,
+            Self::NoSpace { .. } => false,
+            Self::Store(error) => error.is_absence(),
+        }
+    }
+}
+
 /// A bundle whose every byte was digested in this process; the only thing that a probe gets to see.
 #[derive(Debug, Clone)]
 pub struct VerifiedBundle {
@@ -115,6 +133,14 @@ pub struct Content {
     bundles: PathBuf,
     staging: PathBuf,
     documents: PathBuf,
+    trash: PathBuf,
+}
+
+/// What must not be collected.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    pub(crate) bundles: BTreeSet<Digest>,
+    pub(crate) documents: BTreeSet<Digest>,
 }
 
 impl Content {
@@ -124,6 +150,7 @@ impl Content {
             bundles: store.join("bundles"),
             staging: store.join("staging"),
             documents: store.join("documents"),
+            trash: store.join("trash"),
         }
     }
 
@@ -213,12 +240,9 @@ impl Content {
             .map_err(StoreError::disk("write", &path))
     }
 
-    /// The path of a whole file with this digest in any verified bundle, for a relay that serves it. The caller digests
-    /// it while serving: it may have rotted since.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn find(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+    /// The path of a file with this digest in any bundle that is here. The caller digests it while copying: it may have
+    /// rotted, and its bundle may be collected meanwhile.
+    fn find(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
         for name in self.names(&self.bundles)? {
             let folder = self.bundles.join(&name);
             if name == digest.to_string() {
@@ -238,22 +262,46 @@ impl Content {
         Ok(None)
     }
 
-    pub(crate) fn retain(&self, held: &BTreeSet<Digest>) -> Result<(), StoreError> {
-        for area in [&self.bundles, &self.staging] {
+    /// Sets everything aside that is not needed: quick, so that nothing waits for it.
+    pub(crate) fn retain(&self, needed: &Needed) -> Result<(), StoreError> {
+        let areas = [
+            (&self.bundles, &needed.bundles),
+            (&self.staging, &needed.bundles),
+            (&self.documents, &needed.documents),
+        ];
+        for (area, held) in areas {
             for name in self.names(area)? {
-                if name
+                let is_held = name
                     .parse::<Digest>()
-                    .is_ok_and(|digest| held.contains(&digest))
-                {
-                    continue;
+                    .is_ok_and(|digest| held.contains(&digest));
+                if !is_held {
+                    self.set_aside(area, &name)?;
                 }
-                let path = area.join(name);
-                self.files
-                    .remove_folder(&path)
-                    .map_err(StoreError::disk("remove", &path))?;
             }
         }
         Ok(())
+    }
+
+    fn set_aside(&self, area: &Path, name: &str) -> Result<(), StoreError> {
+        let path = area.join(name);
+        // A bundle, its staging area and a document may have the same name.
+        let kind = area.file_name().unwrap_or_default().to_string_lossy();
+        let aside = self.trash.join(format!("{kind}-{name}"));
+        self.files
+            .create_folder(&self.trash)
+            .and_then(|()| self.files.remove_folder(&aside))
+            .and_then(|()| self.files.rename(&path, &aside))
+            .map_err(StoreError::disk("set aside", &path))
+    }
+
+    /// Removes what was set aside; takes as long as the disk does.
+    ///
+    /// # Errors
+    /// The disk's; what is left is removed the next time.
+    pub fn empty_trash(&self) -> Result<(), StoreError> {
+        self.files
+            .remove_folder(&self.trash)
+            .map_err(StoreError::disk("remove", &self.trash))
     }
 
     fn names(&self, folder: &Path) -> Result<Vec<String>, StoreError> {

@@ -99,19 +99,15 @@ impl Staging {
     /// Takes missing files from bundles that are here already, so that nothing is fetched twice.
     ///
     /// # Errors
-    /// The disk's. A source that has rotted is passed over.
+    /// The disk's. A source that has rotted, or is collected meanwhile, is passed over.
     pub fn take_from_bundles(&mut self) -> Result<(), ContentError> {
         for missing in self.missing.clone() {
             let Some(source) = self.content.find(&missing.entry.sha256)? else {
                 continue;
             };
             match self.copy(&missing, &source) {
-                Err(
-                    ContentError::FileDigest { .. }
-                    | ContentError::Short { .. }
-                    | ContentError::TooLong { .. },
-                ) => {
-                    tracing::warn!(file = %missing.path, "a file of an installed bundle has rotted; it is fetched instead");
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(file = %missing.path, %error, "a file of an installed bundle cannot be used again; it is fetched instead");
                 }
                 other => other?,
             }

@@ -3,7 +3,6 @@
 use espalier_protocol::Digest;
 use espalier_protocol::desired::{Action, DesiredModel};
 use espalier_protocol::report::{Activation, Failure, Installed};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::serving::{Arrival, Candidate, Serving};
@@ -42,7 +41,7 @@ pub enum Standing {
     /// This very try is under way.
     UnderWay,
     /// A revert whose bundle lies in the previous slot.
-    Kept(Installed),
+    Kept,
     /// The digest failed its trial in this or a later attempt.
     Burnt,
     /// A revert that finds no such bundle kept.
@@ -90,7 +89,10 @@ impl ModelSlots {
                 .serving
                 .previous()
                 .filter(|kept| kept.bundle == order.bundle);
-            return kept.map_or(Standing::NotKept, Standing::Kept);
+            return match kept {
+                Some(_) => Standing::Kept,
+                None => Standing::NotKept,
+            };
         }
         if self.is_burnt(&order.bundle, order.attempt) {
             return Standing::Burnt;
@@ -126,19 +128,32 @@ impl ModelSlots {
     ///
     /// # Errors
     /// When the candidate is not verified, or its trial was begun too often.
-    pub fn begin_trial(self, deadline: Timestamp) -> Result<Self, WrongState> {
+    pub fn begin_trial(self) -> Result<Self, WrongState> {
         let (candidate, starts) = match self.trial {
             TrialSlot::Verified { candidate } => (candidate, 1),
-            TrialSlot::OnTrial {
-                candidate, starts, ..
-            } if starts < MAX_TRIAL_STARTS => (candidate, starts + 1),
+            TrialSlot::OnTrial { candidate, starts } if starts < MAX_TRIAL_STARTS => {
+                (candidate, starts + 1)
+            }
             _ => return self.trial.refuse("begin a trial"),
         };
-        Ok(self.with_trial(TrialSlot::OnTrial {
-            candidate,
-            deadline,
-            starts,
-        }))
+        Ok(self.with_trial(TrialSlot::OnTrial { candidate, starts }))
+    }
+
+    /// The trial was broken off by the agent's orderly end or by a newer order: that start does not count, earlier ones
+    /// do.
+    ///
+    /// # Errors
+    /// When nothing is on trial.
+    pub fn break_off_trial(self) -> Result<Self, WrongState> {
+        let trial = match self.trial {
+            TrialSlot::OnTrial { candidate, starts } if starts > 1 => TrialSlot::OnTrial {
+                candidate,
+                starts: starts - 1,
+            },
+            TrialSlot::OnTrial { candidate, .. } => TrialSlot::Verified { candidate },
+            _ => return self.trial.refuse("break off a trial"),
+        };
+        Ok(self.with_trial(trial))
     }
 
     /// The trial succeeded: the candidate becomes active, and what served is kept.
@@ -161,26 +176,14 @@ impl ModelSlots {
             .with_trial(TrialSlot::RolledBack { candidate, failure })
     }
 
-    /// The candidate is given up before its trial.
+    /// The order ends before its trial, or cannot even be begun: its end is kept, so that it is said again and not tried
+    /// again.
     ///
     /// # Errors
-    /// When nothing is on its way, or the trial began: then it is rolled back.
-    pub fn fail(self, failure: Failure) -> Result<Self, WrongState> {
+    /// While a bundle is on trial: then it is rolled back.
+    pub fn fail(self, candidate: Candidate, failure: Failure) -> Result<Self, WrongState> {
         match self.trial {
-            TrialSlot::Staging { candidate } | TrialSlot::Verified { candidate } => {
-                Ok(self.with_trial(TrialSlot::Failed { candidate, failure }))
-            }
-            _ => self.trial.refuse("fail"),
-        }
-    }
-
-    /// An order that cannot even be begun: its end is kept, so that it is said again and not tried again.
-    ///
-    /// # Errors
-    /// While another bundle is on trial.
-    pub fn refuse(self, candidate: Candidate, failure: Failure) -> Result<Self, WrongState> {
-        match self.trial {
-            TrialSlot::OnTrial { .. } => self.trial.refuse("refuse another bundle"),
+            TrialSlot::OnTrial { .. } => self.trial.refuse("fail"),
             _ => Ok(self.with_trial(TrialSlot::Failed { candidate, failure })),
         }
     }
@@ -273,20 +276,18 @@ impl ModelSlots {
         Self { serving, ..self }
     }
 
-    /// Bundles that may not be collected: active, previous, and one that is on its way.
-    pub fn held(&self) -> impl Iterator<Item = Digest> {
+    /// What may not be collected: active, previous, one that is on its way, and one whose download failed, so that a new
+    /// attempt goes on where it broke off.
+    pub fn held(&self) -> impl Iterator<Item = Installed> {
         let on_its_way = match &self.trial {
             TrialSlot::Staging { candidate }
             | TrialSlot::Verified { candidate }
-            | TrialSlot::OnTrial { candidate, .. } => Some(candidate.bundle),
-            TrialSlot::Empty | TrialSlot::Failed { .. } | TrialSlot::RolledBack { .. } => None,
+            | TrialSlot::OnTrial { candidate, .. }
+            | TrialSlot::Failed { candidate, .. } => Some(candidate.installed()),
+            TrialSlot::Empty | TrialSlot::RolledBack { .. } => None,
         };
         let slots = [self.serving.active(), self.serving.previous()];
-        slots
-            .into_iter()
-            .flatten()
-            .map(|slot| slot.bundle)
-            .chain(on_its_way)
+        slots.into_iter().flatten().chain(on_its_way)
     }
 
     fn serves(&self, bundle: &Digest) -> bool {

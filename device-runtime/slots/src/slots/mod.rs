@@ -7,6 +7,8 @@
 //!             stage            verified          begin_trial          activate
 //!  Empty ───────────▶ Staging ─────────▶ Verified ─────────▶ OnTrial ─────────▶ Empty, and Active/Previous move up
 //!                        │                  │                   │
+//!                        │                  │ ◀─────────────────┤
+//!                        │                  │   break_off_trial │
 //!                        └── fail ──────────┴──▶ Failed         └── roll_back ──▶ RolledBack
 //! ```
 

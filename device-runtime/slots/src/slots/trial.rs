@@ -1,7 +1,6 @@
 //! The trial slot, and what to do in each of its states after a power cut.
 
 use espalier_protocol::report::{Failure, FailureKind};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::serving::Candidate;
@@ -40,8 +39,6 @@ pub enum TrialSlot {
     OnTrial {
         /// What is on its way.
         candidate: Candidate,
-        /// When the trial counts as hung.
-        deadline: Timestamp,
         /// How often the trial was begun: more than once means that it ended the process.
         starts: u8,
     },
@@ -97,12 +94,10 @@ impl TrialSlot {
             Self::Empty => Resume::Rest,
             Self::Staging { candidate } => Resume::Fetch(*candidate),
             Self::Verified { candidate } => Resume::Try(*candidate),
-            Self::OnTrial {
-                candidate, starts, ..
-            } if *starts < MAX_TRIAL_STARTS => Resume::Try(*candidate),
-            Self::OnTrial {
-                candidate, starts, ..
-            } => Resume::RollBack(*candidate, crashed(*starts)),
+            Self::OnTrial { candidate, starts } if *starts < MAX_TRIAL_STARTS => {
+                Resume::Try(*candidate)
+            }
+            Self::OnTrial { candidate, starts } => Resume::RollBack(*candidate, crashed(*starts)),
             Self::Failed { candidate, .. } | Self::RolledBack { candidate, .. } => {
                 Resume::Report(*candidate)
             }

@@ -60,6 +60,11 @@ pub enum TrustError {
     /// The release keys do not vouch for this target.
     #[error("the release keys do not vouch for `{0}`")]
     UnknownTarget(String),
+    /// The record is of a newer version.
+    #[error(
+        "the stored release metadata have format {0}, and this version knows {FORMAT}: update the agent"
+    )]
+    Format(u32),
     /// The record is damaged.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -82,9 +87,11 @@ impl TrustError {
             Self::TooLarge { .. } => Some(Attack::EndlessData),
             Self::NotText { .. } => Some(Attack::Malformed),
             Self::UnknownTarget(_) => Some(Attack::MixAndMatch),
-            Self::Absent { .. } | Self::TooManyRoots(_) | Self::Incomplete | Self::Record(_) => {
-                None
-            }
+            Self::Absent { .. }
+            | Self::TooManyRoots(_)
+            | Self::Incomplete
+            | Self::Format(_)
+            | Self::Record(_) => None,
         }
     }
 }
@@ -173,6 +180,9 @@ impl Metadata {
         crypto::install();
         let kept: Kept<Stored> = Kept::new(files, path);
         let stored = kept.require()?;
+        if stored.format != FORMAT {
+            return Err(TrustError::Format(stored.format));
+        }
         let mut roots = stored.roots.iter();
         let first = roots.next().ok_or(TrustError::Incomplete)?;
         let mut set = TrustedMetadataSet::from_root(first.as_bytes())

@@ -16,4 +16,4 @@ pub use desired::{Accepted, News, Recipient, TIME_SLACK, open_ack, verify_desire
 pub use floors::Floors;
 pub use metadata::{Metadata, Target, TrustError, root_trust};
 pub use plan::{PlanRefusal, VerifiedPlan, agree};
-pub use refresh::{Refresh, Wanted};
+pub use refresh::{MAX_METADATA_BYTES, Refresh, Wanted};

@@ -48,7 +48,7 @@ impl PlanRefusal {
 impl From<&TrustError> for PlanRefusal {
     fn from(error: &TrustError) -> Self {
         let kind = match error {
-            TrustError::Record(_) => FailureKind::StoreFailed,
+            TrustError::Record(_) | TrustError::Format(_) => FailureKind::StoreFailed,
             _ => FailureKind::Untrusted,
         };
         Self {

@@ -12,7 +12,9 @@ const MAX_ROOTS: u64 = 64;
 const ROOT_LIMIT: u64 = 512 * 1024;
 const TIMESTAMP_LIMIT: u64 = 16 * 1024;
 const SNAPSHOT_LIMIT: u64 = 512 * 1024;
-const TARGETS_LIMIT: u64 = 4 * 1024 * 1024;
+const TARGETS_LIMIT: u64 = MAX_METADATA_BYTES;
+/// The largest metadata file in bytes, whatever its role; a relay passes on no larger one.
+pub const MAX_METADATA_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A metadata file that is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]

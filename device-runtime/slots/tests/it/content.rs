@@ -183,23 +183,22 @@ fn files_of_installed_bundles_are_not_fetched_again() {
 }
 
 #[test]
-fn garbage_is_collected_and_documents_are_kept() {
-    let (_folder, store) = create(&Mint::new());
-    complete(store.content(), &bundle());
-    store.content().keep_document(b"release").unwrap();
-    store.collect_garbage().unwrap();
-    assert!(
-        store
-            .content()
-            .verify(&bundle().digest())
-            .unwrap()
-            .is_none()
+fn garbage_is_collected_and_what_trust_needs_is_kept() {
+    let (folder, store) = create(&Mint::new());
+    let content = store.content();
+    complete(content, &bundle());
+    stage(&store, &Bundle::new(2, &class(), 10));
+    content.keep_document(b"release").unwrap();
+    content.keep_document(b"deployer").unwrap();
+    store.collect_garbage(&Digest::of(b"deployer")).unwrap();
+    content.empty_trash().unwrap();
+    assert!(content.verify(&bundle().digest()).unwrap().is_none());
+    assert_eq!(
+        fs::read_dir(at(&folder).join("staging")).unwrap().count(),
+        0
     );
-    assert!(
-        store
-            .content()
-            .document(&Digest::of(b"release"))
-            .unwrap()
-            .is_some()
-    );
+    assert!(!at(&folder).join("trash").exists());
+    let kept = |name: &[u8]| content.document(&Digest::of(name)).unwrap().is_some();
+    assert!(kept(b"deployer"));
+    assert!(!kept(b"release"), "a release that no slot holds was kept");
 }

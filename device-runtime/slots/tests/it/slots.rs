@@ -61,7 +61,7 @@ fn failure() -> Failure {
 
 fn on_trial(slots: ModelSlots, number: u8, attempt: u32) -> ModelSlots {
     let slots = slots.stage(candidate(number, attempt)).unwrap();
-    slots.verified().unwrap().begin_trial(noon()).unwrap()
+    slots.verified().unwrap().begin_trial().unwrap()
 }
 
 fn active(slots: ModelSlots, number: u8) -> ModelSlots {
@@ -86,10 +86,7 @@ fn revert_to(number: u8) -> DesiredModel {
 fn what_served_is_kept_and_reverted_to_without_a_download() {
     let slots = active(active(ModelSlots::default(), 0), 1);
     let revert = revert_to(0);
-    assert_eq!(
-        slots.standing(&revert),
-        Standing::Kept(candidate(0, 1).installed())
-    );
+    assert_eq!(slots.standing(&revert), Standing::Kept);
     let back = Candidate::of(&revert, noon());
     let slots = slots.revert(&back, activation(&back)).unwrap();
     assert_eq!(slots.serving.active(), Some(candidate(0, 1).installed()));
@@ -131,7 +128,7 @@ fn failed_download_does_not_burn_the_digest() {
     let slots = ModelSlots::default()
         .stage(candidate(1, 1))
         .unwrap()
-        .fail(failure())
+        .fail(candidate(1, 1), failure())
         .unwrap();
     assert_eq!(
         slots.standing(&wanted(1, 1)),
@@ -145,13 +142,27 @@ fn bundle_that_ends_the_process_is_rolled_back_after_its_last_start() {
     let mut slots = on_trial(ModelSlots::default(), 1, 1);
     for _ in 1..MAX_TRIAL_STARTS {
         assert_eq!(slots.trial.resume(), Resume::Try(candidate(1, 1)));
-        slots = slots.begin_trial(noon()).unwrap();
+        slots = slots.begin_trial().unwrap();
     }
-    assert!(slots.clone().begin_trial(noon()).is_err());
+    assert!(slots.clone().begin_trial().is_err());
     let Resume::RollBack(_, failure) = slots.trial.resume() else {
         panic!("{:?}", slots.trial)
     };
     assert_eq!(failure.kind, FailureKind::TrialCrashed);
+}
+
+#[test]
+fn trial_that_was_broken_off_counts_as_never_begun() {
+    let mut slots = on_trial(ModelSlots::default(), 1, 1);
+    for _ in 0..3 * MAX_TRIAL_STARTS {
+        slots = slots.break_off_trial().unwrap();
+        assert_eq!(slots.trial.resume(), Resume::Try(candidate(1, 1)));
+        slots = slots.begin_trial().unwrap();
+    }
+    // One that did end the process is still remembered.
+    let slots = slots.begin_trial().unwrap().break_off_trial().unwrap();
+    let slots = slots.begin_trial().unwrap();
+    assert!(matches!(slots.trial.resume(), Resume::RollBack(..)));
 }
 
 #[test]
@@ -186,6 +197,7 @@ enum Happening {
     Stage(u8, u32),
     Fetch,
     BeginTrial,
+    BreakOff,
     Pass,
     FailTrial,
     FailDownload,
@@ -201,6 +213,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => (0..BUNDLES, 1..4_u32).prop_map(|(number, attempt)| Happening::Stage(number, attempt)),
         4 => Just(Happening::Fetch),
         4 => Just(Happening::BeginTrial),
+        1 => Just(Happening::BreakOff),
         4 => Just(Happening::Pass),
         1 => Just(Happening::FailTrial),
         1 => Just(Happening::FailDownload),
@@ -234,14 +247,19 @@ impl World {
             }
             Happening::Stage(..) => {}
             Happening::Fetch => self.fetch(&slots),
-            Happening::BeginTrial => change(&mut self.store, slots.begin_trial(noon())),
+            Happening::BeginTrial => change(&mut self.store, slots.begin_trial()),
+            Happening::BreakOff => change(&mut self.store, slots.break_off_trial()),
             Happening::Pass => {
                 if let TrialSlot::OnTrial { candidate, .. } = slots.trial {
                     change(&mut self.store, slots.activate(activation(&candidate)));
                 }
             }
             Happening::FailTrial => change(&mut self.store, slots.roll_back(failure())),
-            Happening::FailDownload => change(&mut self.store, slots.fail(failure())),
+            Happening::FailDownload => {
+                if let TrialSlot::Staging { candidate } = slots.trial {
+                    change(&mut self.store, slots.fail(candidate, failure()));
+                }
+            }
             Happening::Revert(number) => {
                 let back = Candidate::of(&revert_to(number), noon());
                 change(&mut self.store, slots.revert(&back, activation(&back)));
@@ -259,7 +277,12 @@ impl World {
                 }
             }
             Happening::Abandon => change(&mut self.store, Ok(slots.abandon_trial())),
-            Happening::CollectGarbage => self.store.collect_garbage().unwrap(),
+            Happening::CollectGarbage => {
+                self.store
+                    .collect_garbage(&Digest::of(b"deployer"))
+                    .unwrap();
+                self.store.content().empty_trash().unwrap();
+            }
             Happening::PowerCut => {
                 self.store = Store::open(Arc::new(Disk), &at(&self.folder)).unwrap()
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use espalier_slots::record::RecordError;
+use espalier_slots::record::{Record, RecordError};
 use espalier_slots::trust::{Floors, TrustError};
 use espalier_slots::{Anchor, Disk, Store, StoreError};
 use tempfile::TempDir;
@@ -72,7 +72,7 @@ fn root_that_does_not_sign_itself_is_refused() {
 
 #[test]
 fn missing_record_is_damage_and_never_a_first_boot() {
-    for record in ["anchor", "slots", "floors"] {
+    for record in ["anchor", "slots"] {
         let (folder, store) = create(&Mint::new());
         drop(store);
         fs::remove_file(at(&folder).join(record)).unwrap();
@@ -83,6 +83,62 @@ fn missing_record_is_damage_and_never_a_first_boot() {
             "{record}"
         );
     }
+}
+
+#[test]
+fn missing_floors_are_damage_and_what_serves_is_still_known() {
+    let (folder, store) = create(&Mint::new());
+    drop(store);
+    for name in ["floors", "floors.copy"] {
+        fs::remove_file(at(&folder).join(name)).unwrap();
+    }
+    let store = open(&at(&folder)).unwrap();
+    let damaged =
+        |error: &StoreError| matches!(error, StoreError::Record(RecordError::Damaged { .. }));
+    assert!(store.floors().is_err_and(|error| damaged(&error)));
+    let raised = store.raise_floors(&Floors::default());
+    assert!(
+        raised.is_err_and(|error| damaged(&error)),
+        "forgotten floors were replaced"
+    );
+}
+
+#[test]
+fn damaged_desired_state_is_written_over_by_the_one_that_comes_again() {
+    let (folder, store) = create(&Mint::new());
+    store.keep_desired(b"signed").unwrap();
+    for name in ["desired", "desired.copy"] {
+        fs::write(at(&folder).join(name), b"").unwrap();
+    }
+    assert!(store.desired().is_err());
+    store.keep_desired(b"signed").unwrap();
+    assert_eq!(store.desired().unwrap().unwrap(), b"signed");
+}
+
+#[test]
+fn store_that_is_only_looked_at_is_not_even_mended() {
+    let (folder, store) = create(&Mint::new());
+    drop(store);
+    let broken = at(&folder).join("slots.copy");
+    fs::write(&broken, b"half a rec").unwrap();
+    let store = Store::open_read_only(Arc::new(Disk), &at(&folder)).unwrap();
+    assert!(store.slots().is_empty());
+    assert_eq!(fs::read(&broken).unwrap(), b"half a rec");
+    assert!(store.keep_desired(b"signed").is_err());
+}
+
+#[test]
+fn metadata_of_a_newer_version_are_not_guessed_at() {
+    let (folder, store) = create(&Mint::new());
+    let record = Record::new(Arc::new(Disk), at(&folder).join("metadata"));
+    let body = String::from_utf8(record.read().unwrap().unwrap()).unwrap();
+    let newer = body.replacen("\"format\":1", "\"format\":2", 1);
+    record.write(newer.as_bytes()).unwrap();
+    let refused = store.metadata().unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Trust(TrustError::Format(2))),
+        "{refused}"
+    );
 }
 
 #[test]
