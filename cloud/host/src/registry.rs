@@ -1,6 +1,6 @@
 //! The cloud's registry as a source of full models: fetched by digest, loaded beside the old one, switched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use espalier_protocol::digest::Hasher;
 use espalier_protocol::id::ModelVersionId;
-use espalier_protocol::manifest::{MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MODEL_FILE};
+use espalier_protocol::manifest::{
+    MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MODEL_FILE, ModelDescription, Serving,
+};
 use espalier_protocol::{BundlePath, Digest, ModelName};
 use espalier_runtime::ModelFolder;
 use espalier_serving::{ModelHost, Origin};
@@ -18,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
-use url::Url;
+use url::{Host, Url};
 
 use crate::arguments::Arguments;
 
@@ -62,6 +64,8 @@ pub struct Follower {
     host: Arc<ModelHost>,
     /// What serves, with the folder it was loaded from.
     served: BTreeMap<ModelName, (ModelVersionId, TempDir)>,
+    /// Versions that cannot be served. A version never changes, so none of them is fetched again.
+    refused: BTreeSet<ModelVersionId>,
 }
 
 impl Follower {
@@ -69,6 +73,7 @@ impl Follower {
         let (Some(cloud), Some(token_file)) = (&arguments.cloud, &arguments.token_file) else {
             bail!("a cloud and its token file are needed");
         };
+        refuse_clear_text(cloud)?;
         let token = fs::read_to_string(token_file)
             .with_context(|| format!("the token cannot be read from {}", token_file.display()))?;
         Ok(Self {
@@ -79,6 +84,7 @@ impl Follower {
             pause: Duration::from_secs(arguments.follow.max(1)),
             host,
             served: BTreeMap::new(),
+            refused: BTreeSet::new(),
         })
     }
 
@@ -95,27 +101,60 @@ impl Follower {
         }
     }
 
-    /// Fetches and serves every version that is newer than what serves.
+    /// Fetches and serves every version that is newer than what serves. A version that does not serve is
+    /// told of and passed over: it is no reason to keep the others waiting, or to stop what serves.
+    ///
+    /// # Errors
+    /// When the cloud does not say which versions there are.
     pub async fn catch_up(&mut self) -> anyhow::Result<()> {
         let models: Page<Model> = self.get("models?limit=1000").await?;
-        for model in models.items {
-            let wanted = self.only.is_empty() || self.only.contains(&model.name);
-            let known = self.served.get(&model.name).map(|(version, _)| *version);
-            if wanted && known != Some(model.latest_version) {
-                self.serve(&model).await.with_context(|| {
-                    format!("version {} of {}", model.latest_version, model.name)
-                })?;
+        for model in &models.items {
+            let version = model.latest_version;
+            let settled = self.serves(model) || self.refused.contains(&version);
+            if settled || !self.wants(&model.name) {
+                continue;
+            }
+            if let Err(error) = self.serve(model).await {
+                let error = format!("{error:#}");
+                tracing::warn!(model = %model.name, %version, error, "a version is not served");
             }
         }
         Ok(())
     }
 
+    fn wants(&self, model: &ModelName) -> bool {
+        self.only.is_empty() || self.only.contains(model)
+    }
+
+    fn serves(&self, model: &Model) -> bool {
+        let served = self.served.get(&model.name);
+        served.is_some_and(|(version, _)| *version == model.latest_version)
+    }
+
+    /// What does not arrive is fetched again at the next look; what arrived and does not serve never is.
     async fn serve(&mut self, model: &Model) -> anyhow::Result<()> {
-        let folder = self.fetch(model.latest_version).await?;
-        let (host, path) = (Arc::clone(&self.host), folder.path().to_owned());
+        let version = model.latest_version;
+        let folder = TempDir::new()?;
+        let files = self.fetch_description(version, &folder).await?;
+        if let Err(error) = can_serve(&folder) {
+            self.refused.insert(version);
+            return Err(error);
+        }
+        self.fetch_graphs(&files, &folder).await?;
+        if let Err(error) = self.load(version, folder.path()).await {
+            self.refused.insert(version);
+            return Err(error);
+        }
+        tracing::info!(model = %model.name, %version, "serving a version from the cloud");
+        self.served.insert(model.name.clone(), (version, folder));
+        Ok(())
+    }
+
+    async fn load(&self, version: ModelVersionId, folder: &Path) -> anyhow::Result<()> {
+        let (host, path) = (Arc::clone(&self.host), folder.to_owned());
         let origin = Origin {
             release: None,
-            model_version: Some(model.latest_version),
+            model_version: Some(version),
         };
         let loading = move || -> anyhow::Result<()> {
             let folder = ModelFolder::open(&path)?;
@@ -123,27 +162,24 @@ impl Follower {
             host.switch(candidate, origin);
             Ok(())
         };
-        tokio::task::spawn_blocking(loading).await??;
-        tracing::info!(model = %model.name, version = %model.latest_version, "serving a version from the cloud");
-        self.served
-            .insert(model.name.clone(), (model.latest_version, folder));
-        Ok(())
+        tokio::task::spawn_blocking(loading).await?
     }
 
-    async fn fetch(&self, version: ModelVersionId) -> anyhow::Result<TempDir> {
+    /// Saves a version's description; gives the files that belong to it.
+    async fn fetch_description(
+        &self,
+        version: ModelVersionId,
+        folder: &TempDir,
+    ) -> anyhow::Result<Vec<File>> {
         let version: Version = self.get(&format!("model-versions/{version}")).await?;
-        let folder = TempDir::new()?;
-        self.save(
-            version.description,
-            MAX_MANIFEST_BYTES as u64,
-            &folder.path().join(MODEL_FILE),
-        )
-        .await?;
-        for file in version
-            .files
-            .iter()
-            .filter(|file| file.path.as_str() != MODEL_FILE)
-        {
+        let path = folder.path().join(MODEL_FILE);
+        self.save(version.description, MAX_MANIFEST_BYTES as u64, &path)
+            .await?;
+        Ok(version.files)
+    }
+
+    async fn fetch_graphs(&self, files: &[File], folder: &TempDir) -> anyhow::Result<()> {
+        for file in files.iter().filter(|file| file.path.as_str() != MODEL_FILE) {
             ensure!(
                 file.size <= MAX_FILE_BYTES,
                 "{} is larger than a file may be",
@@ -152,7 +188,7 @@ impl Follower {
             self.save(file.digest, file.size, &file.path.under(folder.path()))
                 .await?;
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Saves a blob, never more than `limit` bytes of it, and only if it is what its digest says.
@@ -199,5 +235,32 @@ impl Follower {
             .send()
             .await?;
         Ok(answer.error_for_status()?)
+    }
+}
+
+/// Full models of any graph can be kept, and not served: that is known before their graphs are fetched.
+fn can_serve(folder: &TempDir) -> anyhow::Result<()> {
+    let description = ModelDescription::parse(&fs::read(folder.path().join(MODEL_FILE))?)?;
+    match description.serving {
+        Serving::PromptableSegmentation(_) => Ok(()),
+        serving @ Serving::Tensor(_) => bail!("models of task `{}` are not served", serving.task()),
+    }
+}
+
+/// Plain HTTP shows the operator's token to everybody on the way, so it is for this machine only.
+fn refuse_clear_text(cloud: &Url) -> anyhow::Result<()> {
+    let here = match cloud.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match cloud.scheme() {
+        "https" => Ok(()),
+        "http" if here => Ok(()),
+        "http" => bail!(
+            "{cloud} would carry the token in clear text: use https, or reach the cloud through a tunnel to 127.0.0.1"
+        ),
+        other => bail!("`{other}` is not a scheme of a cloud's address: use https://…"),
     }
 }
