@@ -31,6 +31,9 @@ pub enum Choice {
     Pinned,
 }
 
+/// The variable that names an external database.
+pub const EXTERNAL_VARIABLE: &str = "DATABASE_URL";
+
 const VERSION: &str = "18.4.0-beta.17";
 
 /// Finds a database, or fetches a server.
@@ -38,7 +41,7 @@ pub fn ensure(choice: Choice) -> Result<Database> {
     if choice == Choice::Pinned {
         return fetch().map(Database::Embedded);
     }
-    if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
+    if std::env::var_os(EXTERNAL_VARIABLE).is_some_and(|url| !url.is_empty()) {
         return Ok(Database::External);
     }
     match Programs::find() {

@@ -62,8 +62,12 @@ impl Setup {
         })
     }
 
-    /// Tells a program of the workspace where things are.
+    /// Tells a program of the workspace where things are. It would take an external database before ours,
+    /// so it does not hear of one that was not chosen.
     pub fn apply<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if let Database::Embedded(_) = self.database {
+            command.env_remove(postgres::EXTERNAL_VARIABLE);
+        }
         command.envs(self.variables())
     }
 
