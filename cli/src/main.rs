@@ -23,14 +23,14 @@ use jiff::Timestamp;
 
 use crate::args::Cli;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.report());
+            eprintln!("{}", printable(&failure.report()));
             failure.exit().into()
         }
     }

@@ -1,5 +1,9 @@
 //! What a command shows: JSON exactly as the API says it, or a table for people.
+//!
+//! Much of what is shown was written by devices, by models and by whatever answers at the server's address.
+//! None of it may drive the terminal: all text passes through [`printable`] or [`escaped`].
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
@@ -84,11 +88,10 @@ impl Output {
     /// # Errors
     /// When standard output is gone.
     pub fn show(self, result: &impl Shown) -> Result<(), Failure> {
-        let text = match self.format {
-            Format::Table => result.text(self.now()),
-            Format::Json => pretty(result),
-        };
-        print_line(&text)
+        match self.format {
+            Format::Table => print_line(&printable(&result.text(self.now()))),
+            Format::Json => print_line(&escaped(&pretty(result))),
+        }
     }
 
     /// Shows one of many results, one line each as JSON: what is watched is a stream.
@@ -96,18 +99,45 @@ impl Output {
     /// # Errors
     /// When standard output is gone.
     pub fn show_next(self, result: &impl Shown) -> Result<(), Failure> {
-        let text = match self.format {
-            Format::Table => result.text(self.now()),
+        match self.format {
+            Format::Table => print_line(&printable(&result.text(self.now()))),
             // Views are plain data with string keys: serialising them cannot fail.
-            Format::Json => serde_json::to_string(result).unwrap_or_default(),
-        };
-        print_line(&text)
+            Format::Json => {
+                print_line(&escaped(&serde_json::to_string(result).unwrap_or_default()))
+            }
+        }
     }
 
     /// Says something beside the result. It goes to standard error, so pipes stay clean.
     pub fn remark(self, text: impl std::fmt::Display) {
-        eprintln!("{text}");
+        eprintln!("{}", printable(&text.to_string()));
     }
+}
+
+fn drives_a_terminal(c: char) -> bool {
+    c.is_control() && c != '\n'
+}
+
+/// Text for a terminal: what could move its cursor, recolour it or answer for the person is made visible.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(drives_a_terminal) {
+        text.replace(drives_a_terminal, "\u{fffd}").into()
+    } else {
+        text.into()
+    }
+}
+
+/// The same JSON with every control character escaped; JSON itself leaves some of them as they are.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if drives_a_terminal(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn pretty(result: &impl Serialize) -> String {

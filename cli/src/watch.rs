@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::client::{Client, Events};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 /// How often a view is read again when no event says that it changed: a lost event costs freshness,
 /// never truth.
@@ -80,13 +80,13 @@ impl Bars {
             .0
             .add(ProgressBar::new(total))
             .with_style(style("{pos}/{len}"))
-            .with_prefix(name.to_owned()))
+            .with_prefix(printable(name).into_owned()))
     }
 
     /// A line above the bars.
     pub fn line(&self, text: &str) {
         // Fails only when standard error is gone, and then nobody misses it.
-        let _ = self.0.println(text);
+        let _ = self.0.println(printable(text));
     }
 }
 
@@ -103,13 +103,13 @@ impl Bar {
             bars.0
                 .add(ProgressBar::new(total))
                 .with_style(style)
-                .with_prefix(name.to_owned()),
+                .with_prefix(printable(name).into_owned()),
         )
     }
 
     /// What is going on now.
     pub fn say(&self, text: &str) {
-        self.0.set_message(text.to_owned());
+        self.0.set_message(printable(text).into_owned());
     }
 
     /// There are so many units in all.

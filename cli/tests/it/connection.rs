@@ -135,3 +135,62 @@ fn json_of_an_empty_fleet_is_an_empty_list() {
     );
     assert_eq!((run.code, run.stdout.as_str()), (0, "[]\n"));
 }
+
+/// The first and the second set of control characters; a terminal obeys both.
+const ESCAPES: &str = "\u{1b}[2J\u{9b}31m\u{7}";
+
+#[test]
+fn a_servers_words_drive_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let problem = Problem::new(ErrorCode::Conflict, format!("{ESCAPES}Paused.")).with_hint(ESCAPES);
+    let run = ask(
+        folder.path(),
+        answering(409, PROBLEM_JSON, serde_json::to_string(&problem).unwrap()),
+    );
+    assert!(!drives_a_terminal(&run.stderr), "{:?}", run.stderr);
+    assert!(
+        run.stderr.contains("\u{fffd}[2J\u{fffd}31m\u{fffd}Paused."),
+        "{:?}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_models_words_drive_no_terminal_and_stay_whole_in_json() {
+    let version = serde_json::json!({
+        "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "model": "sam",
+        "created_at": "2026-01-01T00:00:00Z",
+        "task": "tensor",
+        "summary": format!("a model{ESCAPES}"),
+        "description": espalier_protocol::Digest::of(b"description"),
+        "files": [],
+        "total_bytes": 0,
+        "facts": {},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "secret\n").unwrap();
+    for json in [false, true] {
+        let url = format!(
+            "http://{}",
+            answering(200, "application/json", version.to_string())
+        );
+        let id = version["id"].as_str().unwrap();
+        let show = ["model", "show", id, "--url", &url, "--token-file", "token"];
+        let run = espalier_in(
+            folder.path(),
+            show.into_iter().chain(json.then_some("--json")),
+        );
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.contains("a model"), "{:?}", run.stdout);
+        assert!(!drives_a_terminal(&run.stdout), "{:?}", run.stdout);
+        if json {
+            let shown: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+            assert_eq!(shown["summary"], version["summary"]);
+        }
+    }
+}
+
+fn drives_a_terminal(text: &str) -> bool {
+    text.contains(|c: char| c.is_control() && c != '\n')
+}
