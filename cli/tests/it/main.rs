@@ -7,6 +7,7 @@
 
 mod connection;
 mod inspect;
+mod signing;
 mod support;
 
 use support::espalier;

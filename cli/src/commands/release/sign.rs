@@ -1,6 +1,6 @@
 //! `espalier release sign`: the release key signs here, never on the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use espalier_api::release::{ReleaseSignature, ReleaseView, SigningRequestView};
@@ -29,7 +29,9 @@ const KEYS_FOLDER: &str = "keys";
 ///
 /// What the server asks to be signed is checked first: the release document must be what its digest
 /// says, the current targets must be signed under the root, and the deployer's keys must be those
-/// that are named already. The private key never leaves this machine.
+/// that are named already. The root is this machine's own, never the server's: whoever chooses the
+/// root chooses whose targets are taken as the current ones, and signed again. The private key never
+/// leaves this machine.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The release's id
@@ -40,7 +42,7 @@ pub struct Sign {
     /// A file with the passphrase of the key, if it has one
     #[arg(long, value_name = "FILE", env = "ESPALIER_PASSPHRASE_FILE")]
     passphrase_file: Option<PathBuf>,
-    /// The root that the signature must answer to; the server's own when left out
+    /// The root that the signature must answer to [default: 1.root.json beside the key]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
     /// Also accept the deployer keys that the server names, although the current targets name others
@@ -54,15 +56,16 @@ impl Sign {
     /// # Errors
     /// When something does not verify, the key cannot be used, or the server refuses.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
+        let keys = self.key_folder(&context);
+        let root = self.trusted_root(&keys)?;
         let client = context.client()?;
         let request: SigningRequestView = client
             .get(&format!("/releases/{}/signing-request", self.id))
             .await?;
         let repository: TufTargetsView = client.get("/tuf/targets").await?;
-        let root = self.trusted_root(&repository)?;
         let current = current_targets(&root, &repository)?;
         let files = self.files(&request, current.as_ref())?;
-        let key = self.open_key(&context)?;
+        let key = self.open_key(&keys)?;
         announce(context.output, &request, key.trust());
         let signed = sign(
             &root,
@@ -79,14 +82,30 @@ impl Sign {
         context.output.show(&release)
     }
 
-    /// The root of the operator's own disk where one is named; else the server's, which can only choose
-    /// whose signature it asks for, not make one.
-    fn trusted_root(&self, repository: &TufTargetsView) -> Result<TrustedRoot, Failure> {
-        let bytes = match &self.root {
-            Some(path) => std::fs::read(path).map_err(Failure::reading(path))?,
-            None => repository.root_json.clone().into_bytes(),
+    fn key_folder(&self, context: &Context) -> KeyFolder {
+        let folder = self
+            .keys
+            .clone()
+            .unwrap_or_else(|| context.connection.state_folder().join(KEYS_FOLDER));
+        KeyFolder::new(folder)
+    }
+
+    /// The root of the operator's own disk. Under a root of its choice, a server that is taken over could
+    /// show targets of its own as the current ones, and have them signed with the operator's key.
+    fn trusted_root(&self, keys: &KeyFolder) -> Result<TrustedRoot, Failure> {
+        let beside_the_key = keys.first_root();
+        let path = match &self.root {
+            Some(path) => path,
+            None if beside_the_key.is_file() => &beside_the_key,
+            None => return Err(no_root(&beside_the_key)),
         };
-        TrustedRoot::read(&bytes).map_err(|err| unverified("the root", err))
+        let bytes = std::fs::read(path).map_err(Failure::reading(path))?;
+        TrustedRoot::read(&bytes).map_err(|err| {
+            Failure::untrusted(
+                format!("the root in {} does not verify: {err}", path.display()),
+                "take the root from a claim, and name it with --root",
+            )
+        })
     }
 
     /// The files that the next targets name beside the current ones.
@@ -97,7 +116,7 @@ impl Sign {
     ) -> Result<Vec<TargetFile>, Failure> {
         let release = release_target(request)?;
         let deployer = target(DEPLOYER_TARGET, request.deployer_json.as_bytes())?;
-        let known = current.is_none_or(|current| current.names(&deployer));
+        let known = current.is_some_and(|current| current.names(&deployer));
         if !known && !self.accept_new_deployer {
             return Err(Failure::untrusted(
                 "the server names deployer keys that the current targets do not name",
@@ -107,11 +126,7 @@ impl Sign {
         Ok(vec![release, deployer])
     }
 
-    fn open_key(&self, context: &Context) -> Result<Box<dyn KeySource>, Failure> {
-        let folder = self
-            .keys
-            .clone()
-            .unwrap_or_else(|| context.connection.state_folder().join(KEYS_FOLDER));
+    fn open_key(&self, keys: &KeyFolder) -> Result<Box<dyn KeySource>, Failure> {
         let passphrase = match &self.passphrase_file {
             Some(path) => Some(std::fs::read_to_string(path).map_err(Failure::reading(path))?),
             None => None,
@@ -119,16 +134,24 @@ impl Sign {
         let passphrase = passphrase
             .as_deref()
             .map(|text| text.trim_end_matches(['\r', '\n']));
-        let key = KeyFolder::new(&folder)
-            .open(KeyRole::Targets, passphrase)
-            .map_err(|err| {
-                Failure::usage(
-                    err.to_string(),
-                    "name the folder with --keys; an encrypted key also needs --passphrase-file",
-                )
-            })?;
+        let key = keys.open(KeyRole::Targets, passphrase).map_err(|err| {
+            Failure::usage(
+                err.to_string(),
+                "name the folder with --keys; an encrypted key also needs --passphrase-file",
+            )
+        })?;
         Ok(Box::new(key))
     }
+}
+
+fn no_root(expected: &Path) -> Failure {
+    Failure::usage(
+        format!(
+            "there is no root to sign under: {} does not exist",
+            expected.display()
+        ),
+        "name one with --root: every claim holds it (`jq -j .tuf_root FILE.claim > 1.root.json`); the server is not asked for it",
+    )
 }
 
 /// The release document as a target, once it is what the server says it is.

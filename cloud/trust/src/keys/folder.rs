@@ -1,4 +1,5 @@
-//! A folder with one key file for each role: `root.key.json`, `targets.key.json`, …
+//! A folder with one key file for each role: `root.key.json`, `targets.key.json`, …, and the root that
+//! first named them.
 
 use std::fmt;
 use std::fs;
@@ -79,6 +80,12 @@ impl KeyFolder {
     #[must_use]
     pub fn file(&self, role: KeyRole) -> PathBuf {
         self.path.join(format!("{role}.key.json"))
+    }
+
+    /// The root that these keys began with, kept beside them: what whoever signs with them answers to.
+    #[must_use]
+    pub fn first_root(&self) -> PathBuf {
+        self.path.join("1.root.json")
     }
 
     /// Makes a development key for every role that has none yet; keeps those that are there, so that a start
