@@ -187,6 +187,19 @@ impl Agent {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The slots of a model as its store holds them now, also while it is dead.
+    ///
+    /// # Errors
+    /// When there is no such record, or it is not one.
+    pub fn slots(&self, model: &str) -> Result<Value> {
+        let file = self.state.join("store/slots");
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let (_header, body) = text.split_once('\n').context("a record without a header")?;
+        let mut all: Value = serde_json::from_str(body).context("a record that is no JSON")?;
+        Ok(all[model].take())
+    }
+
     fn log(&self) -> PathBuf {
         self.state.with_extension("log")
     }

@@ -39,51 +39,32 @@ impl Cloud {
     pub async fn start(state: &Path, options: CloudOptions) -> Result<Self> {
         std::fs::create_dir_all(state).context("cannot make the state folder")?;
         let first = Ports::free();
-        let process = launch(state, &options, &first)?;
-        Self::ready(state.to_owned(), options, process).await
+        let mut process = launch(state, &options, &first)?;
+        let endpoints = open_doors(state, &options, &mut process).await?;
+        Ok(Self {
+            state: state.to_owned(),
+            options,
+            process,
+            endpoints,
+        })
+    }
+
+    /// `kill -9`; its addresses stay known for the next start.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill_hard(&mut self) -> Result<()> {
+        self.process.kill_hard().await
     }
 
     /// Starts it again after its end, on the addresses that devices already know.
     ///
     /// # Errors
     /// As [`Cloud::start`].
-    pub async fn restart(self) -> Result<Self> {
-        let Self {
-            state,
-            options,
-            mut process,
-            endpoints,
-        } = self;
-        process.kill_hard().await?;
-        let process = launch(&state, &options, &Ports::of(&endpoints)?)?;
-        Self::ready(state, options, process).await
-    }
-
-    async fn ready(state: PathBuf, options: CloudOptions, mut process: Process) -> Result<Self> {
-        let id = process.id();
-        let endpoints = wait::until("the control plane's addresses", READY_WITHIN, || {
-            let read = process.must_run().map(|()| read_endpoints(&state, id));
-            async { read }
-        })
-        .await
-        .with_context(|| process.last_words())?;
-        let cloud = Self {
-            state,
-            options,
-            process,
-            endpoints,
-        };
-        let operator = cloud.operator();
-        // Somebody else's broker is set up with what this control plane writes for it, so it may come later.
-        let later: &[&str] = match cloud.options.broker {
-            Some(_) => &["broker"],
-            None => &[],
-        };
-        let ready = wait::until("the control plane to be ready", READY_WITHIN, || {
-            operator.is_ready_but_for(later)
-        });
-        ready.await.with_context(|| cloud.process.last_words())?;
-        Ok(cloud)
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.process = launch(&self.state, &self.options, &Ports::of(&self.endpoints)?)?;
+        self.endpoints = open_doors(&self.state, &self.options, &mut self.process).await?;
+        Ok(())
     }
 
     /// An operator with the admin's token.
@@ -108,6 +89,32 @@ impl Cloud {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+/// Waits until a process has written its addresses and is ready.
+async fn open_doors(
+    state: &Path,
+    options: &CloudOptions,
+    process: &mut Process,
+) -> Result<Endpoints> {
+    let id = process.id();
+    let endpoints = wait::until("the control plane's addresses", READY_WITHIN, || {
+        let read = process.must_run().map(|()| read_endpoints(state, id));
+        async { read }
+    })
+    .await
+    .with_context(|| process.last_words())?;
+    // Somebody else's broker is set up with what this control plane writes for it, so it may come later.
+    let later: &[&str] = match options.broker {
+        Some(_) => &["broker"],
+        None => &[],
+    };
+    let operator = Operator::new(state.to_owned(), endpoints.clone());
+    let ready = wait::until("the control plane to be ready", READY_WITHIN, || {
+        operator.is_ready_but_for(later)
+    });
+    ready.await.with_context(|| process.last_words())?;
+    Ok(endpoints)
 }
 
 /// Addresses to listen on.

@@ -135,3 +135,27 @@ pub fn send(process: u32, signal: i32) -> Result<()> {
             .with_context(|| format!("cannot signal process {process}"))
     }
 }
+
+/// The children of a process that run this program, by their ids.
+///
+/// # Errors
+/// When the system does not list its processes.
+pub fn children(parent: u32, program: &str) -> Result<Vec<u32>> {
+    let all = std::fs::read_dir("/proc").context("no list of processes")?;
+    let ids = all
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(ids
+        .filter(|id| status_of(*id).is_some_and(|status| status == (program.to_owned(), parent)))
+        .collect())
+}
+
+/// A process's name and its parent; none when it is gone.
+fn status_of(process: u32) -> Option<(String, u32)> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    };
+    Some((field("Name:")?, field("PPid:")?.parse().ok()?))
+}

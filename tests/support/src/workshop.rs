@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use espalier_api::release::ReleaseView;
-use espalier_protocol::id::ModelVersionId;
+use espalier_protocol::id::{BuildId, ModelVersionId};
 use tempfile::TempDir;
 
 use crate::{
@@ -72,13 +72,23 @@ impl Workshop {
         let operator = self.operator();
         let mut ordered = Vec::new();
         for class in [DEVICE_CLASS, GATEWAY_CLASS] {
-            let recipe = self.recipe(class, flavour)?;
-            ordered.push(operator.order_build(self.version, class, &recipe).await?);
+            ordered.push(self.order(class, flavour).await?);
         }
         for build in &ordered {
             operator.built(*build, |_| ()).await?;
         }
         operator.release(&ordered).await
+    }
+
+    /// Orders one build for a class.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn order(&self, class: &str, flavour: u32) -> Result<BuildId> {
+        let recipe = self.recipe(class, flavour)?;
+        self.operator()
+            .order_build(self.version, class, &recipe)
+            .await
     }
 
     /// A recipe that takes seconds: few pictures, and a gate that asks for little.
