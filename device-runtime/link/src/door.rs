@@ -253,6 +253,12 @@ pub struct BlobStream {
 }
 
 impl BlobStream {
+    /// How many bytes are to come in all, as the other side announced before the first of them.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
     /// The next bytes, or `None` at the end.
     ///
     /// # Errors

@@ -178,6 +178,7 @@ fn serving_door(
             .configure(http::configure(Arc::clone(&service)))
     })
     .workers(1)
+    .max_connections(http::MAX_CONNECTIONS)
     .client_request_timeout(http::HEAD_LIMIT)
     .shutdown_timeout(http::SHUTDOWN_SECONDS)
     .disable_signals()
@@ -202,13 +203,13 @@ fn relay_door(
         return Ok(None);
     };
     let folder = config.state.join("relay");
-    let cache = BlobCache::open(folder, config.relay_cache_bytes)
+    let cache = BlobCache::open(folder, config.relay_cache_bytes, handle.door.clone())
         .context("the relay's cache cannot be opened")?;
     let socket = bind(config.relay, "the LAN door")?;
     let address = socket.local_addr()?;
     let relay = Relay {
         children,
-        upstream: Arc::new(handle.door),
+        upstream: handle.door,
         cache,
     };
     Ok(Some((relay::open(relay, identity, socket)?, address)))

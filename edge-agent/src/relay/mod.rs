@@ -2,7 +2,7 @@
 //!
 //! The gateway is not trusted by anybody for what passes through: messages are signed end to end,
 //! metadata carry signatures, and every child digests the bytes that it gets. The door's own checks
-//! keep children apart from one another and the gateway's disk and memory bounded.
+//! keep children apart from one another, and what they ask for within the cache's budget and the disk's free space.
 
 mod cache;
 mod peer;
@@ -26,7 +26,7 @@ pub struct Relay {
     /// Messages of the children.
     pub children: Arc<Children>,
     /// The cloud's door.
-    pub upstream: Arc<Door>,
+    pub upstream: Door,
     /// Blobs that were fetched for children.
     pub cache: BlobCache,
 }

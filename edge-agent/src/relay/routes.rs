@@ -1,11 +1,13 @@
 //! The calls of the LAN door; `espalier_link::relay` has their table.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use actix_files::NamedFile;
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
-    http::{StatusCode, header::ContentType},
+    http::{
+        StatusCode,
+        header::{ACCEPT_RANGES, CONTENT_RANGE, ContentType, RANGE},
+    },
     web::{self, Bytes, Data, Json, Path, PayloadConfig, Query, ServiceConfig},
 };
 use espalier_link::{
@@ -17,12 +19,10 @@ use espalier_protocol::{
     DeviceIdentity, DeviceName, Digest, Tenant, enrol::MAX_ENROL_BYTES,
     envelope::MAX_ENVELOPE_BYTES,
 };
+use espalier_slots::trust::MAX_METADATA_BYTES;
 use serde::Deserialize;
 
 use super::{CacheError, Relay, peer};
-
-/// The largest metadata file that is passed on in bytes; the child has tighter limits by role.
-const MAX_METADATA_BYTES: u64 = 1 << 20;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(
@@ -52,7 +52,9 @@ enum Refusal {
     #[error("the cloud cannot be reached through this gateway now: try again later")]
     Upstream(#[source] DoorError),
     #[error("the blob is not to be had through this gateway now: try again later")]
-    Blob(#[from] CacheError),
+    Blob(#[from] Arc<CacheError>),
+    #[error("the blob has {0} bytes, and the range begins after them")]
+    OutsideOf(u64),
 }
 
 impl ResponseError for Refusal {
@@ -65,11 +67,19 @@ impl ResponseError for Refusal {
             Self::Child(ChildError::TooMany | ChildError::NotConnected) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Upstream(DoorError::Status { status: 404, .. })
-            | Self::Blob(CacheError::Upstream(DoorError::Status { status: 404, .. })) => {
-                StatusCode::NOT_FOUND
-            }
-            Self::Upstream(_) | Self::Blob(_) => StatusCode::BAD_GATEWAY,
+            Self::OutsideOf(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Upstream(error) => as_upstream_says(error),
+            Self::Blob(error) => match &**error {
+                CacheError::Upstream(error) => as_upstream_says(error),
+                CacheError::TooLarge(_) | CacheError::NoSpace { .. } => {
+                    StatusCode::INSUFFICIENT_STORAGE
+                }
+                CacheError::Full | CacheError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                CacheError::NoSize(_) | CacheError::Short(_) | CacheError::Digest(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
+                CacheError::Disk(_) | CacheError::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+            },
         }
     }
 
@@ -79,6 +89,13 @@ impl ResponseError for Refusal {
         HttpResponse::build(status)
             .content_type("application/problem+json")
             .json(serde_json::json!({"title": title, "status": status.as_u16(), "detail": self.to_string()}))
+    }
+}
+
+fn as_upstream_says(error: &DoorError) -> StatusCode {
+    match error {
+        DoorError::Status { status: 404, .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -156,13 +173,33 @@ async fn blob(
 ) -> Result<HttpResponse, Refusal> {
     somebody(&request)?;
     let digest: Digest = digest.parse().map_err(|_| Refusal::NoDigest)?;
-    let path = relay.cache.get(digest, &relay.upstream).await?;
-    let file = NamedFile::open_async(path)
-        .await
-        .map_err(CacheError::Disk)?;
-    Ok(file
-        .set_content_type(actix_web::mime::APPLICATION_OCTET_STREAM)
-        .into_response(&request))
+    let blob = relay.cache.get(digest).await?;
+    let (size, wanted) = (blob.size(), wanted_from(&request));
+    let mut answer = match wanted {
+        None => HttpResponse::Ok(),
+        Some(at) if at < size => {
+            let mut partial = HttpResponse::PartialContent();
+            partial.insert_header((CONTENT_RANGE, format!("bytes {at}-{}/{size}", size - 1)));
+            partial
+        }
+        Some(_) => return Err(Refusal::OutsideOf(size)),
+    };
+    let at = wanted.unwrap_or(0);
+    Ok(answer
+        .content_type(ContentType::octet_stream())
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .no_chunking(size - at)
+        .streaming(blob.read_from(at)))
+}
+
+/// Where a child goes on. Devices ask for no other kind of range; one that is ignored is answered with everything.
+fn wanted_from(request: &HttpRequest) -> Option<u64> {
+    let range = request.headers().get(RANGE)?.to_str().ok()?;
+    range
+        .strip_prefix("bytes=")?
+        .strip_suffix('-')?
+        .parse()
+        .ok()
 }
 
 /// A child speaks for itself alone.
