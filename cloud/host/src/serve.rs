@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use espalier_runtime::engine::Engine;
 use espalier_runtime::{GraphOptions, ModelFolder};
 use espalier_serving::{HostOptions, Limits, ModelHost, Origin, Place, Service, Tier, http};
 use tokio::signal::unix::{SignalKind, signal};
@@ -100,6 +101,8 @@ async fn follow(
     arguments: &Arguments,
     host: &Arc<ModelHost>,
 ) -> anyhow::Result<actix_web::rt::task::JoinHandle<()>> {
+    // Without it nothing serves, and that is no version's fault.
+    Engine::shared()?;
     let mut follower = Follower::new(arguments, Arc::clone(host))?;
     follower
         .catch_up()

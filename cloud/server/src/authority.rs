@@ -83,6 +83,17 @@ impl Authority {
         })
     }
 
+    /// Keeps the first root beside the release keys: who signs with them later, perhaps on another
+    /// machine, must not ask a server which root to answer to.
+    ///
+    /// # Errors
+    /// When the folder of keys cannot be written.
+    pub fn keep_first_root(&self, root: &[u8]) -> Outcome<()> {
+        let path = self.folder.first_root();
+        write_private(&path, root)
+            .map_err(|error| Refusal::internal(format!("{}: {error}", path.display())))
+    }
+
     /// Whether these are development keys.
     #[must_use]
     pub fn trust(&self) -> TrustLevel {

@@ -107,6 +107,7 @@ async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
         timestamp,
         deployer_json,
     } = edition;
+    authority.keep_first_root(&root.bytes)?;
     cloud.blobs.put(deployer_json).await?;
     let files = [
         (Role::Root, root),

@@ -34,6 +34,8 @@ async fn device_gets_metadata_with_its_certificate_only() {
         root, claim.tuf_root,
         "the root that travels with the claim is the one that is served"
     );
+    let kept = std::fs::read_to_string(stack.folder.path().join("keys/1.root.json")).unwrap();
+    assert_eq!(kept, root, "whoever signs finds it beside the release keys");
     let timestamp = device.fetch("tuf/timestamp.json").await;
     assert_eq!(timestamp.headers()["cache-control"], "no-cache");
     for absent in [
