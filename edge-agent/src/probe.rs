@@ -18,7 +18,7 @@ use espalier_runtime::{
     golden::{GoldenError, GoldenReport},
     segmentation::LoadError,
 };
-use espalier_serving::{Candidate, ModelHost, Origin};
+use espalier_serving::{Candidate, Instance, ModelHost, Origin};
 use espalier_slots::{Probe, TrialOutcome, VerifiedBundle};
 
 /// How far a trial stands back behind requests; a step is worth about a quarter of a busy core's time.
@@ -45,9 +45,10 @@ impl HostProbe {
         self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serves(&self, bundle: &VerifiedBundle) -> bool {
+    /// The instance that answers now, when it is this bundle's.
+    fn serving(&self, bundle: &VerifiedBundle) -> Option<Arc<Instance>> {
         let instance = self.host.instance(bundle.manifest().model.as_str());
-        instance.is_some_and(|instance| instance.bundle() == bundle.digest())
+        instance.filter(|instance| instance.bundle() == bundle.digest())
     }
 
     fn load(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<Candidate, Failure> {
@@ -89,7 +90,8 @@ impl Probe for HostProbe {
     }
 
     fn serve(&self, bundle: &VerifiedBundle, installed: &Installed) -> Result<(), Failure> {
-        if self.serves(bundle) {
+        if let Some(instance) = self.serving(bundle) {
+            instance.came_by(installed.release.digest);
             return Ok(());
         }
         let tried = self.tried().remove(&bundle.digest());

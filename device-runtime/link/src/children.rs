@@ -94,6 +94,13 @@ impl Children {
         Ok(self.uplink.send(child, report)?)
     }
 
+    /// Gives a child up that may not be heard; whatever waits for its news is answered. It is served again when it asks
+    /// again.
+    pub(crate) fn forget(&self, child: &DeviceIdentity) {
+        tracing::warn!(%child, "the broker lets this gateway hear nothing for a child: is it enrolled behind another?");
+        self.lock().remove(child);
+    }
+
     pub(crate) fn deliver(&self, child: &DeviceIdentity, channel: Channel, bytes: Bytes) {
         let mailboxes = self.lock();
         let Some(mailbox) = mailboxes.get(child) else {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 
 use crate::Backoff;
+use crate::download::Pace;
 
 /// A clock; only the wiring of a binary makes one that reads the machine's.
 pub trait Clock: Send + Sync {
@@ -32,8 +33,10 @@ pub struct Config {
     pub resend_after: Duration,
     /// A trial that takes longer has failed.
     pub trial_limit: Duration,
-    /// A download that brings no byte in this many tries in a row has failed.
+    /// A download that brings nothing worth mentioning in this many tries in a row has failed.
     pub download_tries: u32,
+    /// A transfer that is slower is broken off, and continued in the next try.
+    pub slowest: Pace,
     /// Waiting between tries of anything on the network.
     pub backoff: Backoff,
 }
@@ -45,6 +48,7 @@ impl Default for Config {
             resend_after: Duration::from_secs(20),
             trial_limit: Duration::from_secs(120),
             download_tries: 8,
+            slowest: Pace::default(),
             backoff: Backoff::default(),
         }
     }

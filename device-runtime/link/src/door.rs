@@ -25,8 +25,11 @@ pub const DEVICE_PREFIX: &str = "/device/v1/";
 const MAX_ENROL_ANSWER: u64 = 64 * 1024;
 /// A connection that is not made in this time has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A transfer that brings nothing for this long has failed; stops slow retrieval from holding an update for ever.
+/// A transfer that brings nothing for this long has failed.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// Metadata and small blobs are here in this time or not at all; stops slow retrieval, where a source keeps a device from
+/// renewing its trust with a byte now and then. Larger blobs have a pace to keep, see [`Pace`](crate::download::Pace).
+const SMALL_LIMIT: Duration = Duration::from_secs(120);
 
 /// Why the door gave nothing usable.
 #[derive(Debug, thiserror::Error)]
@@ -217,7 +220,8 @@ impl Door {
     }
 
     async fn small(&self, path: &str, limit: u64) -> Result<Option<Bytes>, DoorError> {
-        let response = self.answer(self.request(Method::GET, path)?).await?;
+        let request = self.request(Method::GET, path)?.timeout(SMALL_LIMIT);
+        let response = self.answer(request).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }

@@ -5,9 +5,10 @@ use espalier_slots::content::{ContentError, Intake, Missing, Staging};
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
+use tokio::time::{Duration, Instant};
 
 use crate::Backoff;
-use crate::door::{Door, DoorError};
+use crate::door::{BlobStream, Door, DoorError};
 
 /// Pieces that wait to be written; they bound the memory of a download.
 const QUEUE: usize = 16;
@@ -21,6 +22,9 @@ pub enum DownloadError {
     /// What came is not what was promised, or the disk refused it.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// Bytes came more slowly than the pace allows.
+    #[error("the download failed: the other side sent less than {} bytes in {} s", .0.bytes, .0.within.as_secs())]
+    TooSlow(Pace),
     /// The thread that writes is gone.
     #[error("the thread that writes the download ended")]
     Writer(#[from] JoinError),
@@ -32,11 +36,33 @@ impl From<espalier_slots::StoreError> for DownloadError {
     }
 }
 
+/// The least that a transfer must bring; stops slow retrieval, where a source keeps an update from ever ending with a
+/// byte now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So many bytes,
+    pub bytes: u64,
+    /// each time in so long.
+    pub within: Duration,
+}
+
+impl Default for Pace {
+    /// About 1 KiB a second: less than any line over which models are fetched.
+    fn default() -> Self {
+        Self {
+            bytes: 64 * 1024,
+            within: Duration::from_secs(60),
+        }
+    }
+}
+
 /// How a download goes about failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Tries in a row that may bring no byte.
+    /// Tries in a row that may bring nothing worth mentioning: less than the pace, and than a hundredth of the file.
     pub tries: u32,
+    /// The slowest transfer that is not broken off.
+    pub slowest: Pace,
     /// Waiting between them.
     pub backoff: Backoff,
 }
@@ -69,13 +95,14 @@ async fn fetch(
     random: &mut StdRng,
     came: &mut impl FnMut(u64),
 ) -> Result<(), DownloadError> {
+    let worth_mentioning = patience.slowest.bytes.min(missing.entry.size.div_ceil(100));
     let mut failures = 0;
     loop {
         let intake = staging.intake(missing)?;
         let resumed = intake.have() > 0;
-        let mut progress = false;
-        let result = one_try(door, intake, |bytes| {
-            progress = true;
+        let mut brought = 0;
+        let result = one_try(door, intake, patience.slowest, |bytes| {
+            brought += bytes;
             came(bytes);
         })
         .await;
@@ -86,7 +113,11 @@ async fn fetch(
             Err(error) if is_passing(&error) => error,
             Err(error) => return Err(error),
         };
-        failures = if progress { 1 } else { failures + 1 };
+        failures = if brought > 0 && brought >= worth_mentioning {
+            1
+        } else {
+            failures + 1
+        };
         if failures >= patience.tries {
             return Err(error);
         }
@@ -98,7 +129,7 @@ async fn fetch(
 fn is_passing(error: &DownloadError) -> bool {
     match error {
         DownloadError::Door(error) => error.is_passing(),
-        DownloadError::Content(ContentError::Short { .. }) => true,
+        DownloadError::Content(ContentError::Short { .. }) | DownloadError::TooSlow(_) => true,
         DownloadError::Content(_) | DownloadError::Writer(_) => false,
     }
 }
@@ -106,6 +137,7 @@ fn is_passing(error: &DownloadError) -> bool {
 async fn one_try(
     door: &Door,
     mut intake: Intake,
+    slowest: Pace,
     mut came: impl FnMut(u64),
 ) -> Result<(), DownloadError> {
     let mut stream = None;
@@ -114,7 +146,7 @@ async fn one_try(
         if begins != intake.have() {
             intake = intake.restarted()?;
         }
-        stream = Some(bytes);
+        stream = Some(Paced::new(bytes, slowest));
     }
     let (pieces, queue) = mpsc::channel(QUEUE);
     let writer = tokio::task::spawn_blocking(move || write(intake, queue));
@@ -140,8 +172,41 @@ async fn one_try(
     drop(pieces);
     match (writer.await?, broken) {
         // A transfer that broke off leaves a short file: the reason is the transfer.
-        (Err(ContentError::Short { .. }), Some(error)) => Err(error.into()),
+        (Err(ContentError::Short { .. }), Some(error)) => Err(error),
         (result, _) => Ok(result?),
+    }
+}
+
+/// A stream that must keep a pace. Only waiting for the other side counts, not the own disk.
+struct Paced {
+    stream: BlobStream,
+    pace: Pace,
+    came: u64,
+    waited: Duration,
+}
+
+impl Paced {
+    fn new(stream: BlobStream, pace: Pace) -> Self {
+        Self {
+            stream,
+            pace,
+            came: 0,
+            waited: Duration::ZERO,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, DownloadError> {
+        let begun = Instant::now();
+        let left = self.pace.within.saturating_sub(self.waited);
+        let piece = tokio::time::timeout(left, self.stream.next())
+            .await
+            .map_err(|_passed| DownloadError::TooSlow(self.pace))??;
+        self.waited += begun.elapsed();
+        self.came += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        if self.came >= self.pace.bytes {
+            (self.came, self.waited) = (0, Duration::ZERO);
+        }
+        Ok(piece)
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Instance {
     model: ModelName,
-    origin: Origin,
+    origin: RwLock<Origin>,
     segmenter: Segmenter,
     statistics: Statistics,
 }
@@ -69,7 +69,13 @@ impl Instance {
     /// How it came to be here.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        self.origin
+        *self.origin.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same bundle came by another release: from now on its answers name that one. Nothing is loaded.
+    pub fn came_by(&self, release: Digest) {
+        let mut origin = self.origin.write().unwrap_or_else(PoisonError::into_inner);
+        origin.release = Some(release);
     }
 
     /// The model itself.
@@ -169,7 +175,7 @@ impl ModelHost {
         };
         let instance = Instance {
             model: candidate.model.clone(),
-            origin,
+            origin: RwLock::new(origin),
             segmenter: candidate.segmenter,
             statistics: Statistics::default(),
         };

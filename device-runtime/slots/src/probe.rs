@@ -28,8 +28,8 @@ pub trait Probe: Send + Sync {
     fn trial(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<TrialOutcome, Failure>;
 
     /// Makes the bundle the one that answers for its model: requests in flight end on the old one, new ones begin on
-    /// this one. Called after a trial, after a revert, and once for each model when the agent starts. Calling it again
-    /// for the bundle that serves is a no-op.
+    /// this one. Called after a trial, after a revert, and once for each model when the agent starts. Called for the bundle
+    /// that serves already it loads nothing: answers name the release of `installed` from then on.
     ///
     /// # Errors
     /// When it cannot be loaded; whatever served before still serves.

@@ -117,7 +117,8 @@ async fn converse(stream: TcpStream, tls: &TlsAcceptor, sayings: &Sayings) -> st
     loop {
         let (head, body) = packet(&mut stream).await?;
         match head >> 4 {
-            CONNECT => stream.write_all(&[0x20, 3, 0, 0, 0]).await?,
+            // It says that it remembers the session, and remembers no subscription.
+            CONNECT => stream.write_all(&[0x20, 3, 1, 0, 0]).await?,
             SUBSCRIBE => {
                 stream.write_all(&granted(&body)).await?;
                 stream.write_all(&sayings.next()).await?;

@@ -145,6 +145,7 @@ impl Core {
     pub(super) fn patience(&self) -> Patience {
         Patience {
             tries: self.config.download_tries,
+            slowest: self.config.slowest,
             backoff: self.config.backoff,
         }
     }

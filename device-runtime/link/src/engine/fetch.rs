@@ -29,6 +29,7 @@ impl From<DownloadError> for FetchError {
     fn from(error: DownloadError) -> Self {
         let (kind, attack) = match &error {
             DownloadError::Door(error) => return error.into(),
+            DownloadError::TooSlow(_) => (FailureKind::DownloadFailed, None),
             DownloadError::Writer(_) => (FailureKind::StoreFailed, None),
             DownloadError::Content(error) => verdict(error),
         };

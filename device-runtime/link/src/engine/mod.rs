@@ -217,6 +217,11 @@ impl Engine {
                     status.disconnected_because = Some(reason);
                 });
             }
+            Event::Unheard(child) => {
+                if let Some(children) = &self.children {
+                    children.forget(&child);
+                }
+            }
             Event::Message {
                 to,
                 channel,

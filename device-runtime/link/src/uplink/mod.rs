@@ -5,6 +5,7 @@
 
 pub mod mqtt;
 pub mod relay;
+mod subscriptions;
 
 use std::fmt;
 
@@ -24,6 +25,9 @@ pub enum Event {
     Connected,
     /// They cannot, for this reason; the uplink tries again by itself.
     Disconnected(String),
+    /// The broker does not let this gateway hear what comes down for a child; it is not asked for any more until
+    /// somebody listens again.
+    Unheard(DeviceIdentity),
     /// A message came down.
     Message {
         /// For whom: this device, or a child of it.
@@ -73,6 +77,6 @@ pub trait Uplink: Send + Sync {
     /// When it cannot be sent now.
     fn send(&self, from: &DeviceIdentity, report: Bytes) -> Result<(), NotConnected>;
 
-    /// Listens to a child's topics too, now and after each reconnection.
+    /// Listens to a child's topics too, now and after each reconnection, unless the broker refuses for good.
     fn listen(&self, child: &DeviceIdentity);
 }

@@ -3,9 +3,8 @@
 //! `rumqttc` reconnects at once and for ever, keeps 65,535 slots in flight unless told otherwise, and does not subscribe
 //! again when the broker lost the session: waiting, limit and subscriptions are therefore ours.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +13,14 @@ use espalier_protocol::envelope::MAX_ENVELOPE_BYTES;
 use espalier_protocol::topic::{Channel, Topic};
 use rand::rngs::StdRng;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, Packet, Publish, SubAck, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, Publish, SubAck};
 use rumqttc::v5::{AsyncClient, Event as MqttEvent, EventLoop, MqttOptions};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::subscriptions::Subscriptions;
 use super::{Event, NotConnected, Receipt, Uplink};
 use crate::tls::{self, TlsError};
 use crate::{Backoff, Identity};
@@ -34,8 +34,6 @@ const QUEUE: usize = 256;
 /// How long the broker keeps the session of a device that is away; longer and the retained messages do.
 const SESSION_SECONDS: u32 = 3600;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// A refused subscription to a child's topics is asked for again after this: its enrolment may have been slower.
-const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why the uplink cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +50,7 @@ pub enum MqttError {
 pub struct Mqtt {
     client: AsyncClient,
     connected: AtomicBool,
-    device: DeviceIdentity,
-    children: Mutex<BTreeSet<DeviceIdentity>>,
+    subscriptions: Subscriptions,
 }
 
 impl Mqtt {
@@ -73,8 +70,7 @@ impl Mqtt {
         let uplink = Arc::new(Self {
             client,
             connected: AtomicBool::new(false),
-            device: identity.device().clone(),
-            children: Mutex::default(),
+            subscriptions: Subscriptions::new(identity.device().clone()),
         });
         let conversation = Conversation {
             uplink: uplink.clone(),
@@ -84,37 +80,17 @@ impl Mqtt {
             random,
             failures: 0,
         };
+        let asking = uplink.clone();
         tokio::spawn(async move {
-            cancel.run_until_cancelled(conversation.run()).await;
+            let both = async {
+                tokio::select! {
+                    () = conversation.run() => {}
+                    () = asking.subscriptions.keep_asking(&asking.client) => {}
+                }
+            };
+            cancel.run_until_cancelled(both).await;
         });
         Ok(uplink)
-    }
-
-    fn subscribe(&self, whose: impl IntoIterator<Item = DeviceIdentity>) {
-        let down = |identity: DeviceIdentity| {
-            [Channel::Desired, Channel::Ack].map(|channel| {
-                Filter::new(
-                    Topic::new(identity.clone(), channel).to_string(),
-                    QoS::AtLeastOnce,
-                )
-            })
-        };
-        let filters: Vec<_> = whose.into_iter().flat_map(down).collect();
-        if let Err(error) = self.client.try_subscribe_many(filters) {
-            tracing::warn!(%error, "the subscription cannot be asked for now");
-        }
-    }
-
-    fn children(&self) -> std::sync::MutexGuard<'_, BTreeSet<DeviceIdentity>> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn everybody(&self) -> Vec<DeviceIdentity> {
-        let children = self.children();
-        std::iter::once(&self.device)
-            .chain(children.iter())
-            .cloned()
-            .collect()
     }
 }
 
@@ -130,10 +106,7 @@ impl Uplink for Mqtt {
     }
 
     fn listen(&self, child: &DeviceIdentity) {
-        let new = self.children().insert(child.clone());
-        if new && self.connected.load(Ordering::Acquire) {
-            self.subscribe([child.clone()]);
-        }
+        self.subscriptions.want(child);
     }
 }
 
@@ -176,6 +149,9 @@ impl Conversation {
         while !self.events.is_closed() {
             match self.eventloop.poll().await {
                 Ok(MqttEvent::Incoming(packet)) => self.incoming(packet).await,
+                Ok(MqttEvent::Outgoing(Outgoing::Subscribe(packet))) => {
+                    self.uplink.subscriptions.sent(packet);
+                }
                 Ok(MqttEvent::Outgoing(_)) => {}
                 Err(error) => self.broken(error.to_string()).await,
             }
@@ -186,7 +162,7 @@ impl Conversation {
         match packet {
             Packet::ConnAck(ack) => self.connected(&ack).await,
             Packet::Publish(publish) => self.message(publish).await,
-            Packet::SubAck(ack) => self.subscribed(&ack),
+            Packet::SubAck(ack) => self.subscribed(&ack).await,
             Packet::Disconnect(reason) => {
                 tracing::warn!(?reason.reason_code, "the broker ends the connection")
             }
@@ -197,14 +173,13 @@ impl Conversation {
     async fn connected(&mut self, ack: &ConnAck) {
         self.failures = 0;
         self.uplink.connected.store(true, Ordering::Release);
-        if !ack.session_present {
-            self.uplink.subscribe(self.uplink.everybody());
-        }
+        self.uplink.subscriptions.connected(ack.session_present);
         self.tell(Event::Connected).await;
     }
 
     async fn broken(&mut self, reason: String) {
         self.failures = self.failures.saturating_add(1);
+        self.uplink.subscriptions.disconnected();
         if self.uplink.connected.swap(false, Ordering::AcqRel) || self.failures == 1 {
             self.tell(Event::Disconnected(reason)).await;
         }
@@ -235,22 +210,13 @@ impl Conversation {
         }
     }
 
-    fn subscribed(&self, ack: &SubAck) {
-        let refused = ack
-            .return_codes
-            .iter()
-            .any(|code| !matches!(code, SubscribeReasonCode::Success(_)));
-        if !refused {
-            return;
+    async fn subscribed(&mut self, ack: &SubAck) {
+        let (backoff, random) = (self.backoff, &mut self.random);
+        let rest = |refusals| backoff.delay(refusals, random);
+        let given_up = self.uplink.subscriptions.answered(ack, rest);
+        for child in given_up {
+            self.tell(Event::Unheard(child)).await;
         }
-        tracing::warn!(codes = ?ack.return_codes, "the broker refused a subscription; it is asked for again");
-        let uplink = self.uplink.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(SUBSCRIBE_AGAIN).await;
-            if uplink.connected.load(Ordering::Acquire) {
-                uplink.subscribe(uplink.everybody());
-            }
-        });
     }
 
     async fn tell(&mut self, event: Event) {

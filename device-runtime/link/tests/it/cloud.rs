@@ -39,6 +39,8 @@ pub struct Faults {
     pub break_always: BTreeMap<Digest, usize>,
     /// Blobs with one flipped bit.
     pub flip: Option<Digest>,
+    /// Blobs of which a byte comes now and then.
+    pub trickle: Option<Digest>,
     /// Blobs that never end.
     pub endless: Option<Digest>,
     /// Requests for ranges are answered with everything.
@@ -329,6 +331,15 @@ impl Cloud {
         if faults.flip == Some(digest) {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
+        }
+        if faults.trickle == Some(digest) {
+            let drops =
+                futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![0])));
+            let now_and_then = drops.then(async |drop| {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                drop
+            });
+            return HttpResponse::PartialContent().streaming(Box::pin(now_and_then));
         }
         if faults.endless == Some(digest) {
             let endless = futures::stream::repeat_with(|| {

@@ -1,6 +1,6 @@
 //! Downloads: resumed where they broke off, cut where they must end, thrown away when they are wrong.
 
-use espalier_link::download::{DownloadError, Patience, fetch_missing};
+use espalier_link::download::{DownloadError, Pace, Patience, fetch_missing};
 use espalier_link::{Backoff, Door, DoorError};
 use espalier_protocol::Digest;
 use espalier_protocol::enrol::Role;
@@ -54,6 +54,10 @@ impl Scene {
     async fn fetch(&self, staging: &mut Staging) -> (Result<(), DownloadError>, u64) {
         let patience = Patience {
             tries: 3,
+            slowest: Pace {
+                bytes: 64 * 1024,
+                within: Duration::from_secs(1),
+            },
             backoff: Backoff {
                 first: Duration::from_millis(1),
                 longest: Duration::from_millis(5),
@@ -147,6 +151,19 @@ async fn slow_progress_is_progress() {
     let mut staging = scene.stage();
     scene.fetch(&mut staging).await.0.unwrap();
     staging.finish().unwrap();
+}
+
+#[tokio::test]
+async fn byte_now_and_then_is_no_progress() {
+    let scene = scene().await;
+    scene.cloud.world().faults.trickle = Some(scene.graph);
+    let (result, came) = scene.fetch(&mut scene.stage()).await;
+    assert!(
+        matches!(result, Err(DownloadError::TooSlow(_))),
+        "{result:?}"
+    );
+    assert!(came > 0);
+    assert_eq!(scene.asked_for_graph().len(), 3);
 }
 
 #[tokio::test]

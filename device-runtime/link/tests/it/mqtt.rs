@@ -1,6 +1,7 @@
 //! The MQTT uplink against a real broker: mutual TLS, retained messages, lost sessions, and children.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,13 @@ use crate::cloud::{Cloud, PATIENCE, gateway, validity};
 use crate::engine::bundle;
 use crate::mint::{device, model, name, order};
 
-struct Guard(Cloud);
+/// How often the broker was asked whether the gateway may hear for a device.
+type Asked = Arc<Mutex<BTreeMap<DeviceIdentity, usize>>>;
+
+struct Guard {
+    cloud: Cloud,
+    asked: Asked,
+}
 
 #[async_trait]
 impl BrokerGuard for Guard {
@@ -33,6 +40,7 @@ impl BrokerGuard for Guard {
     }
 
     async fn speaks_for(&self, connected: &DeviceIdentity, other: &DeviceIdentity) -> bool {
+        *self.asked.lock().unwrap().entry(other.clone()).or_default() += 1;
         *connected == gateway() && *other == device()
     }
 
@@ -42,7 +50,7 @@ impl BrokerGuard for Guard {
         _: &Topic,
         payload: Bytes,
     ) -> Result<(), NotAccepted> {
-        self.0.take_report(&payload);
+        self.cloud.take_report(&payload);
         Ok(())
     }
 
@@ -54,6 +62,7 @@ impl BrokerGuard for Guard {
 struct Site {
     cloud: Cloud,
     broker: EmbeddedBroker,
+    asked: Asked,
     _files: TempDir,
 }
 
@@ -81,12 +90,18 @@ impl Site {
                 max_connections: 16,
             }
         };
-        let broker = EmbeddedBroker::start(config, Arc::new(Guard(cloud.clone())))
+        let asked = Asked::default();
+        let guard = Guard {
+            cloud: cloud.clone(),
+            asked: asked.clone(),
+        };
+        let broker = EmbeddedBroker::start(config, Arc::new(guard))
             .await
             .unwrap();
         Self {
             cloud,
             broker,
+            asked,
             _files: files,
         }
     }
@@ -271,5 +286,46 @@ async fn gateway_carries_its_childs_messages_unread() {
         .await
         .unwrap_err();
     assert_eq!(refused, ChildError::OtherTenant);
+    site.broker.stop().await;
+}
+
+/// A device of the same tenant that is enrolled behind another gateway asks this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_the_broker_refuses_is_given_up_and_disturbs_nobody() {
+    let site = Site::open().await;
+    let gate = site.enrolled(&gateway(), Role::Gateway).await;
+    let agent = gate.start();
+    agent.status(|status| status.connected).await;
+    let children = agent.handle.children.clone().unwrap();
+    let first = children
+        .next_down(&device(), 0, Duration::ZERO)
+        .await
+        .unwrap();
+    site.publish(Channel::Desired, b"one".to_vec(), true).await;
+    let child = device();
+    let news = children.next_down(&child, first.at, PATIENCE);
+    let heard = news.await.unwrap();
+    assert_eq!(heard.desired.unwrap(), "one");
+    let asked = |whom: &DeviceIdentity| site.asked.lock().unwrap().get(whom).copied();
+    let for_the_child = asked(&device());
+
+    let stranger: DeviceIdentity = name("acme/press-9");
+    let nothing = children
+        .next_down(&stranger, 0, Duration::ZERO)
+        .await
+        .unwrap();
+    // The question ends before its time, without news.
+    let question = children.next_down(&stranger, nothing.at, 2 * PATIENCE);
+    let ended = tokio::time::timeout(PATIENCE, question).await;
+    assert_eq!(ended.expect("it is never given up").unwrap(), nothing);
+    assert!(asked(&stranger).unwrap() >= 8);
+    assert_eq!(
+        asked(&device()),
+        for_the_child,
+        "the granted one was asked for again"
+    );
+    site.publish(Channel::Desired, b"two".to_vec(), true).await;
+    let news = children.next_down(&child, heard.at, PATIENCE);
+    assert_eq!(news.await.unwrap().desired.unwrap(), "two");
     site.broker.stop().await;
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -132,4 +133,17 @@ fn a_bundle_that_fails_its_golden_inputs_never_serves() {
             .is_gone()
     );
     assert!(!door.service.is_ready());
+}
+
+/// A rollout of what serves already changes nothing but whose release it is.
+#[tokio::test]
+async fn same_bundle_by_another_release_is_named_without_a_reload() {
+    let door = Door::serving(8.0, HostOptions::default(), Limits::default());
+    let before = door.service.host().instance("tiny").unwrap();
+    let release = Digest::of(b"the next release");
+    before.came_by(release);
+    let answer = door.ask(&tiny::picture(80, 60), CLICK).await;
+    assert_eq!(answer.release_digest, Some(release));
+    let after = door.service.host().instance("tiny").unwrap();
+    assert!(Arc::ptr_eq(&before, &after));
 }
