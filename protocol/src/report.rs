@@ -34,7 +34,7 @@ pub struct Report {
     /// Messages and metadata that were refused since the last report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refusal>,
-    /// Facts, in the first report of a boot and when they change.
+    /// Facts, in the first reports of a boot, until one of them is in the outbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
     /// The trace context of the desired state that is being served.
@@ -161,7 +161,7 @@ pub enum FailureKind {
     AlreadyFailed,
     /// A revert found no kept slot and could not fetch one.
     NothingToRevert,
-    /// The runtime is missing or too old.
+    /// The runtime is missing or too old, or the device has less memory than the bundle needs.
     Unsupported,
 }
 
