@@ -151,7 +151,6 @@ impl Cloud {
         Uplink::Cloud {
             door: self.door.clone(),
             broker,
-            broker_ca_pem: None,
         }
     }
 
