@@ -71,6 +71,12 @@ describe("a rollout", () => {
     expect(parts.map((part) => part.name)).toEqual(["active", "failed", "waiting"]);
     const reverted = segments({ ...rollout().counts, total: 1, pending: 0, underway: 0, active: 0, failed: 0, phases: { returned: 1 } });
     expect(reverted.map((part) => part.name)).toEqual(["back on what they kept"]);
+    const stuck = { withdrawn: 2, "return-failed": 1, "return-silent": 3 };
+    const counted = segments({ ...rollout().counts, total: 6, pending: 0, underway: 0, active: 0, failed: 0, phases: stuck });
+    expect(counted.map(({ name, count }) => [name, count])).toEqual([
+      ["left as they are", 2],
+      ["not back", 4],
+    ]);
   });
 
   test("a device that came and went back is counted once, at its last word", () => {

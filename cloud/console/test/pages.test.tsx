@@ -55,7 +55,7 @@ test("an action that is not allowed stays there and does nothing", async () => {
 test("reverting a fleet asks first", async () => {
   show(<Actions rollout={rollout({ actions: [{ action: "revert", allowed: true }] })} />);
   await userEvent.click(screen.getByRole("button", { name: "Revert" }));
-  expect(await screen.findByText(/goes back to the slot/)).toBeTruthy();
+  expect(await screen.findByText(/go back to the slot/)).toBeTruthy();
   expect(screen.getByRole("button", { name: "Leave it" })).toBeTruthy();
 });
 

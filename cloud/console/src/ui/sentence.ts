@@ -36,7 +36,7 @@ const PHASES: Record<string, string> = {
   "rolled-back": "went back by itself",
   silent: "did not answer in time",
   cancelled: "was not told any more",
-  withdrawn: "keeps the release: nothing that it could go back to served before it",
+  withdrawn: "is left as it is: the rollout asks nothing more of it",
   returning: "goes back",
   returned: "is back on what it kept",
   "return-failed": "could not go back",

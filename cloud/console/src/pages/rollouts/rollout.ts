@@ -5,14 +5,16 @@ import { bytes, median, span, words } from "../../ui/format";
 /** One part of a stage's bar. */
 export type Segment = { name: string; count: number; color: string };
 
-/** A stage's devices as parts of a bar, in the order in which devices move through them. */
+/** A stage's devices as parts of a bar, in the order in which devices move through them; all but the cancelled. */
 export function segments(counts: PhaseCounts): Segment[] {
-  const back = counts.phases["returned"] ?? 0;
+  const of = (phase: string) => counts.phases[phase] ?? 0;
   const parts = [
     { name: "active", count: counts.active, color: "leaf" },
     { name: "on the way", count: counts.underway, color: "blue" },
     { name: "on the way back", count: counts.returning, color: "orange" },
-    { name: "back on what they kept", count: back, color: "yellow" },
+    { name: "back on what they kept", count: of("returned"), color: "yellow" },
+    { name: "left as they are", count: of("withdrawn"), color: "grape" },
+    { name: "not back", count: of("return-failed") + of("return-silent"), color: "pink" },
     { name: "failed", count: counts.failed, color: "red" },
     { name: "waiting", count: counts.pending, color: "gray" },
   ];
