@@ -85,8 +85,8 @@ pub fn plan(policy: &Policy, facts: &Facts, now: Timestamp) -> Plan {
 }
 
 fn run(policy: &Policy, facts: &Facts, stage: u32, excused: &Excused, now: Timestamp) -> Vec<Step> {
-    if let Some(reason) = stop_reason(policy, facts, stage, excused) {
-        return stop(policy, stage, reason, excused, now);
+    if let Some((on_failure, reason)) = failing(policy, facts, stage, excused) {
+        return stop(on_failure, stage, reason, excused, now);
     }
     if !facts.pending.is_empty() {
         return vec![Step::Send(facts.pending.clone())];
@@ -109,10 +109,16 @@ fn run(policy: &Policy, facts: &Facts, stage: u32, excused: &Excused, now: Times
     }
 }
 
-/// Every open stage is watched, not only the last opened one: a regression that shows later still stops.
-fn stop_reason(policy: &Policy, facts: &Facts, open: u32, excused: &Excused) -> Option<StopReason> {
+/// Every open stage is watched, not only the last opened one: a regression that shows later still stops, as the
+/// stage that it shows in says.
+fn failing(
+    policy: &Policy,
+    facts: &Facts,
+    open: u32,
+    excused: &Excused,
+) -> Option<(OnFailure, StopReason)> {
     (0..=open).find_map(|stage| match judge_stage(policy, facts, stage, excused) {
-        Verdict::Stop(reason) => Some(reason),
+        Verdict::Stop(reason) => Some((policy.gate(stage).on_failure, reason)),
         Verdict::Pass | Verdict::Wait => None,
     })
 }
@@ -124,13 +130,13 @@ fn judge_stage(policy: &Policy, facts: &Facts, stage: u32, excused: &Excused) ->
 }
 
 fn stop(
-    policy: &Policy,
+    on_failure: OnFailure,
     stage: u32,
     reason: StopReason,
     excused: &Excused,
     now: Timestamp,
 ) -> Vec<Step> {
-    match policy.gate(stage).on_failure {
+    match on_failure {
         OnFailure::Pause => {
             let reason = PauseReason::Gate(reason);
             vec![Step::Become(RolloutState::Paused {

@@ -94,6 +94,24 @@ fn a_regression_in_the_canary_stops_the_later_stage() {
 }
 
 #[test]
+fn a_regression_is_answered_as_the_canary_says_not_as_the_open_stage_says() {
+    let stage = |name: &str, size, on_failure| Stage {
+        name: name.to_owned(),
+        size,
+        gate: gate(on_failure),
+    };
+    let stages = vec![
+        stage("canary", StageSize::Count(2), OnFailure::Revert),
+        stage("rest", StageSize::Rest, OnFailure::Pause),
+    ];
+    let mut fleet = vec![Regrets(3), Regrets(3)];
+    fleet.extend([Serves(30); 3]);
+    let mut world = World::new(Policy::new(Selector::All, stages).unwrap(), &fleet);
+    run(&mut world, 12);
+    compare("late_regression_reverts", &world);
+}
+
+#[test]
 fn who_resumes_has_accepted_the_failures_so_far() {
     let mut world = World::new(
         canary(4, gate(OnFailure::Pause)),
