@@ -43,12 +43,7 @@ pub struct ServeFlags {
     #[arg(long, env = "ESPALIER_BROKER", value_name = "URL")]
     pub broker: Option<Url>,
     /// Certificate authority of the external broker (PEM); the device CA when left out.
-    #[arg(
-        long,
-        env = "ESPALIER_BROKER_CA",
-        value_name = "FILE",
-        requires = "broker"
-    )]
+    #[arg(long, env = "ESPALIER_BROKER_CA", value_name = "FILE")]
     pub broker_ca: Option<PathBuf>,
     /// The forge's program [default: espalier-forge beside this program].
     #[arg(long, env = "ESPALIER_FORGE", value_name = "FILE")]

@@ -159,6 +159,18 @@ pub enum ConfigError {
         "the broker's address `{0}` must begin with mqtts://: devices are known by their certificates"
     )]
     BrokerScheme(Url),
+    /// Two brokers, of which one would silently win.
+    #[error(
+        "a broker of your own (--broker or `broker.url`: {0}) and an address for the embedded one (--broker-listen or \
+         `broker.listen`) exclude each other: give one of them"
+    )]
+    TwoBrokers(Url),
+    /// An authority for a broker that nobody named.
+    #[error(
+        "a broker's authority (--broker-ca or `broker.ca`) is for a broker of your own: name that one, too \
+         (--broker or `broker.url`); the embedded one has the device CA's"
+    )]
+    AuthorityWithoutBroker,
     /// Half of a pair.
     #[error("TLS for the API needs both a certificate and a key")]
     HalfTls,
@@ -216,8 +228,12 @@ fn database(flags: &ServeFlags, file: &ConfigFile) -> DatabaseChoice {
 }
 
 fn broker(flags: &ServeFlags, file: &ConfigFile) -> Result<BrokerChoice, ConfigError> {
+    let listen = first(&flags.broker_listen, &file.broker.listen);
+    let ca = first(&flags.broker_ca, &file.broker.ca);
     let Some(url) = first(&flags.broker, &file.broker.url) else {
-        let listen = first(&flags.broker_listen, &file.broker.listen);
+        if ca.is_some() {
+            return Err(ConfigError::AuthorityWithoutBroker);
+        }
         return Ok(BrokerChoice::Embedded {
             listen: address("the broker's address", listen, DEFAULT_BROKER)?,
         });
@@ -225,10 +241,10 @@ fn broker(flags: &ServeFlags, file: &ConfigFile) -> Result<BrokerChoice, ConfigE
     if url.scheme() != "mqtts" {
         return Err(ConfigError::BrokerScheme(url));
     }
-    Ok(BrokerChoice::External(ExternalBroker {
-        url,
-        ca: first(&flags.broker_ca, &file.broker.ca),
-    }))
+    if listen.is_some() {
+        return Err(ConfigError::TwoBrokers(url));
+    }
+    Ok(BrokerChoice::External(ExternalBroker { url, ca }))
 }
 
 fn api(flags: &ServeFlags, file: &ConfigFile) -> Result<ApiDoor, ConfigError> {

@@ -63,6 +63,22 @@ fn broker_without_tls_is_refused() {
 }
 
 #[test]
+fn a_setting_that_another_would_silence_is_refused() {
+    let own = "[broker]\nurl = \"mqtts://broker:8883\"";
+    let (_folder, mut flags) = file(own);
+    flags.broker_listen = Some("127.0.0.1:1".into());
+    assert!(matches!(
+        Config::load(&flags),
+        Err(ConfigError::TwoBrokers(_))
+    ));
+    let (_folder, flags) = file("[broker]\nca = \"broker.pem\"");
+    assert!(matches!(
+        Config::load(&flags),
+        Err(ConfigError::AuthorityWithoutBroker)
+    ));
+}
+
+#[test]
 fn half_a_key_pair_is_refused() {
     let flags = ServeFlags {
         tls_key: Some("key.pem".into()),
