@@ -14,7 +14,7 @@ pub mod store;
 pub mod trust;
 
 pub use content::{Content, Staging, VerifiedBundle};
-pub use files::{Disk, Files};
+pub use files::{Disk, Files, ReadOnly};
 pub use probe::{Probe, TrialOutcome};
 pub use slots::{Candidate, ModelSlots, Resume, Serving, Standing, TrialSlot};
 pub use store::{Anchor, Store, StoreError};

@@ -25,7 +25,7 @@ use espalier_protocol::{DeviceClassName, DeviceIdentity, Digest, ModelName};
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Needed};
-use crate::files::{self, Files, ReadOnly};
+use crate::files::{self, Files};
 use crate::record::{Kept, Record, RecordError};
 use crate::slots::{ModelSlots, WrongState};
 use crate::trust::{Floors, Metadata, TrustError};
@@ -176,15 +176,8 @@ impl Store {
         Self::open(files, folder)
     }
 
-    /// Opens the store in `folder` to look at it beside whoever has it open: it never writes, not even to mend.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_read_only(files: Arc<dyn Files>, folder: &Path) -> Result<Self, StoreError> {
-        Self::open(Arc::new(ReadOnly(files)), folder)
-    }
-
-    /// Opens the store in `folder`.
+    /// Opens the store in `folder`. Whoever only looks at it, beside the process that has it open, does so through
+    /// [`ReadOnly`](crate::ReadOnly) files: nothing is then written, not even to mend.
     ///
     /// # Errors
     /// [`StoreError::Absent`] only when there is no such folder; an unreadable anchor, and unreadable slots, are damage.

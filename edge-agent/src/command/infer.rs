@@ -14,7 +14,7 @@ use espalier_protocol::{
 };
 use espalier_runtime::{GraphOptions, Mask, ModelFolder, Picture};
 use espalier_serving::{Answer, HostOptions, ModelHost, Origin};
-use espalier_slots::{Disk, Store, VerifiedBundle};
+use espalier_slots::{Disk, ReadOnly, Store, VerifiedBundle};
 
 use crate::{config::Config, overlay, place};
 
@@ -73,11 +73,11 @@ impl Infer {
 
     fn answer(&self, config: &Config, file: &[u8]) -> Result<Answer> {
         let state = StateFolder::new(&config.state);
-        let files = Arc::new(Disk);
+        // An agent may be running on the same folder.
+        let files = Arc::new(ReadOnly(Arc::new(Disk)));
         let identity = Identity::load(files.clone(), &state)?
             .context("this device is not enrolled, so nothing is installed")?;
-        // An agent may be running on it.
-        let store = Store::open_read_only(files, &state.store())?;
+        let store = Store::open(files, &state.store())?;
         let (installed, bundle) = self.installed(&store)?;
         let options = HostOptions {
             graphs: GraphOptions {

@@ -124,13 +124,13 @@ impl Core {
     /// Notes that the active bundle of a model answers.
     pub(super) fn serves(&self, model: &ModelName) {
         lock(&self.idle).remove(model);
-        self.show_store();
+        self.show_slots();
     }
 
     /// Notes that the active bundle of a model does not answer.
     pub(super) fn serves_not(&self, model: &ModelName, failure: &Failure) {
         lock(&self.idle).insert(model.clone(), failure.clone());
-        self.show_store();
+        self.show_slots();
     }
 
     pub(super) fn set_traceparent(&self, traceparent: Option<String>) {
@@ -157,7 +157,7 @@ impl Core {
         transition: impl FnOnce(ModelSlots) -> Result<ModelSlots, WrongState>,
     ) -> Result<(), StoreError> {
         self.store().change(model, transition)?;
-        self.show_store();
+        self.show_slots();
         Ok(())
     }
 
@@ -182,13 +182,16 @@ impl Core {
 
     /// Shows everything that the store knows.
     pub(super) fn show_store(&self) {
+        let floors = self.floors();
+        let sequence = floors.map_or(0, |floors| floors.desired_sequence);
+        self.show(|status| status.desired_sequence = sequence);
+        self.show_slots();
+    }
+
+    fn show_slots(&self) {
         let store = self.store();
-        let sequence = store.floors().map_or(0, |floors| floors.desired_sequence);
         let idle = lock(&self.idle);
-        self.show(|status| {
-            status.desired_sequence = sequence;
-            status.show_slots(store.slots().iter(), &idle);
-        });
+        self.show(|status| status.show_slots(store.slots().iter(), &idle));
     }
 
     pub(super) fn show(&self, change: impl FnOnce(&mut Status)) {

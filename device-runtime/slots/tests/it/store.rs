@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use espalier_slots::record::{Record, RecordError};
 use espalier_slots::trust::{Floors, TrustError};
-use espalier_slots::{Anchor, Disk, Store, StoreError};
+use espalier_slots::{Anchor, Disk, ReadOnly, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::mint::{Mint, class, device, model, noon};
@@ -121,7 +121,7 @@ fn store_that_is_only_looked_at_is_not_even_mended() {
     drop(store);
     let broken = at(&folder).join("slots.copy");
     fs::write(&broken, b"half a rec").unwrap();
-    let store = Store::open_read_only(Arc::new(Disk), &at(&folder)).unwrap();
+    let store = Store::open(Arc::new(ReadOnly(Arc::new(Disk))), &at(&folder)).unwrap();
     assert!(store.slots().is_empty());
     assert_eq!(fs::read(&broken).unwrap(), b"half a rec");
     assert!(store.keep_desired(b"signed").is_err());
