@@ -48,6 +48,10 @@ pub enum Uplink {
         door: Url,
         /// The broker, `mqtts://host:port`.
         broker: Url,
+        /// The only authority of the broker's certificate (PEM), where that is not the claim's `ca_pem`. It opens no
+        /// other door.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broker_ca_pem: Option<String>,
     },
     /// A gateway on the same network; the cloud's address stays unknown.
     Gateway {

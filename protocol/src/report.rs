@@ -202,12 +202,13 @@ pub enum Attack {
     ArbitrarySoftware,
 }
 
-/// The cloud's signed word that all reports up to (boot, seq) are stored, sent on `down/ack`.
+/// The cloud's signed word that one report is stored, sent on `down/ack`. It says nothing of earlier ones: a later
+/// report may be stored while an earlier one was lost on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// For whom.
     pub device: DeviceIdentity,
-    /// The boot of the highest stored report.
+    /// The boot of the stored report.
     pub boot: u64,
     /// Its sequence.
     pub seq: u64,

@@ -86,22 +86,6 @@ impl<T> Page<T> {
     }
 }
 
-impl<T> Page<T> {
-    /// The page after `query.after` of rows that are all there; `cursor` names a row.
-    #[must_use]
-    pub fn after(rows: Vec<T>, query: &PageQuery, cursor: impl Fn(&T) -> String) -> Self {
-        let rest = match &query.after {
-            None => rows,
-            Some(last) => rows
-                .into_iter()
-                .skip_while(|row| &cursor(row) != last)
-                .skip(1)
-                .collect(),
-        };
-        Self::cut(rest, query.rows(), cursor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Page, PageQuery};

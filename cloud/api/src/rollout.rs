@@ -25,7 +25,7 @@ pub struct CreateRollout {
     /// The stages in order; each device is in exactly one. A canary and the rest when left out.
     #[serde(default = "canary_then_rest")]
     pub stages: Vec<StageSpec>,
-    /// Start it in the same call.
+    /// Start it in the same call; one that cannot start is then not created.
     #[serde(default)]
     pub start: bool,
 }
@@ -155,7 +155,8 @@ pub struct RolloutView {
     pub counts: PhaseCounts,
     /// Selected devices that were not enlisted, with the reason; known once it is started.
     pub left_out: Vec<LeftOutView>,
-    /// What can be done with it now, and why not.
+    /// What can be done with it now, and why not. In a list this is told by the state alone; the rollout by itself
+    /// knows, too, whether a newer one has overtaken it.
     pub actions: Vec<AllowedAction>,
 }
 
@@ -249,6 +250,8 @@ pub enum StageProgress {
     Passed,
     /// Its gate stopped the rollout.
     Failed,
+    /// The rollout is reverted: the devices of the stage go back, or have had the time for it.
+    Reverted,
 }
 
 /// Devices counted by the phase of their assignment.

@@ -71,9 +71,10 @@ pub enum State {
         /// Since when it was told.
         sent_at: Timestamp,
     },
-    /// The rollout ended before the device was told.
+    /// The rollout ended, or the device was revoked, before it was told.
     Cancelled,
-    /// The rollout was reverted, and nothing served before: there is nothing to go back to.
+    /// The rollout was reverted, and has nothing to take the device back to: nothing served before, or a newer
+    /// rollout has told it since. It keeps what it runs. Or the device was revoked on its way.
     Withdrawn,
 }
 
@@ -305,11 +306,18 @@ impl Assignment {
             return;
         }
         match self.before {
-            None => self.state = State::Withdrawn,
+            None => self.withdraw(),
             Some(_) => {
                 self.goal = Goal::Return;
                 self.begin_attempt(now);
             }
+        }
+    }
+
+    /// The rollout is reverted, and the device is not its to send back. Saying so again does nothing.
+    pub fn withdraw(&mut self) {
+        if self.goal == Goal::Install && self.is_open() {
+            self.state = State::Withdrawn;
         }
     }
 
@@ -333,6 +341,16 @@ impl Assignment {
     pub fn cancel(&mut self) {
         if self.state == State::Pending {
             self.state = State::Cancelled;
+        }
+    }
+
+    /// The device was revoked: it is told nothing more and believed nothing more, so nobody waits for it. What it ended
+    /// with before stands; one on its way back is left to the clock.
+    pub fn leave(&mut self) {
+        match (self.goal, &self.state) {
+            (_, State::Pending) => self.state = State::Cancelled,
+            (Goal::Install, State::Underway { .. }) => self.state = State::Withdrawn,
+            _ => {}
         }
     }
 }

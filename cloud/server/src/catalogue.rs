@@ -6,14 +6,14 @@ use std::{
     sync::RwLock,
 };
 
-use espalier_api::page::MAX_LIMIT;
-use espalier_domain::release::{Release, ReleaseState};
+use espalier_domain::release::Release;
 use espalier_protocol::{
     Digest, Tenant,
-    id::ReleaseId,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
+    trust::DEPLOYER_TARGET,
 };
-use espalier_trust::deployer_target;
+use espalier_store::Role;
+use espalier_trust::tuf::read_targets;
 
 use crate::{
     cloud::Cloud,
@@ -26,9 +26,10 @@ pub struct Catalogue {
     tenants: RwLock<HashMap<Tenant, Released>>,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Released {
-    releases: HashSet<ReleaseId>,
+    /// The edition of the targets up to which all is known.
+    edition: u64,
     blobs: HashSet<Digest>,
 }
 
@@ -57,41 +58,39 @@ impl Catalogue {
     }
 
     async fn refresh(&self, cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
-        let mut known = {
-            let tenants = self
-                .tenants
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            tenants.get(tenant).cloned().unwrap_or_default()
+        let newest = cloud.store()?.tuf().newest(tenant, Role::Targets).await?;
+        let known = self.edition(tenant);
+        let Some(newest) = newest.filter(|newest| newest.version > known) else {
+            return Ok(());
         };
-        known.blobs.insert(deployer_keys(cloud)?);
+        let root = cloud.root(tenant).await?;
+        let targets = read_targets(&root, &newest.bytes).map_err(Refusal::internal)?;
+        let mut blobs: HashSet<_> = targets.digest(DEPLOYER_TARGET).into_iter().collect();
         for release in cloud
             .store()?
             .releases()
-            .list(tenant, None, MAX_LIMIT)
+            .signed_after(tenant, known)
             .await?
         {
-            let signed = matches!(release.state, ReleaseState::Signed { .. });
-            if signed && known.releases.insert(release.id()) {
-                known.blobs.extend(blobs_of(cloud, &release).await?);
-            }
+            blobs.extend(blobs_of(cloud, &release).await?);
         }
         let mut tenants = self
             .tenants
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let entry = tenants.entry(tenant.clone()).or_default();
-        entry.releases.extend(known.releases);
-        entry.blobs.extend(known.blobs);
+        entry.edition = entry.edition.max(newest.version);
+        entry.blobs.extend(blobs);
         Ok(())
     }
-}
 
-/// The target that lists the deployer's keys.
-fn deployer_keys(cloud: &Cloud) -> Outcome<Digest> {
-    let (file, _) =
-        deployer_target(&[cloud.authority.deployer.public_key()]).map_err(Refusal::internal)?;
-    Ok(file.digest())
+    fn edition(&self, tenant: &Tenant) -> u64 {
+        let tenants = self
+            .tenants
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        tenants.get(tenant).map_or(0, |released| released.edition)
+    }
 }
 
 /// The document, each manifest, and each file that a manifest names.

@@ -79,7 +79,12 @@ pub struct Addresses {
     pub door: Url,
     /// The broker.
     pub broker: Url,
+    /// The broker's certificate authority (PEM), where that is not the device CA.
+    pub broker_ca_pem: Option<String>,
 }
+
+/// Where forge jobs and imports have their folders, in the state folder.
+pub const JOBS_FOLDER: &str = "jobs";
 
 /// What use cases need of the configuration.
 #[derive(Debug, Clone)]
@@ -102,7 +107,7 @@ impl Settings {
     pub fn new(config: &Config) -> reqwest::Result<Self> {
         Ok(Self {
             forge: config.forge.clone(),
-            jobs_folder: config.in_state("jobs"),
+            jobs_folder: config.in_state(JOBS_FOLDER),
             model_host: config.model_host.clone(),
             http: crate::usecase::import_client()?,
         })

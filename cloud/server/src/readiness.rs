@@ -4,7 +4,10 @@ use std::sync::Mutex;
 
 use espalier_api::system::{PartView, ReadinessView};
 
-use crate::metrics::{Metrics, PartLabels};
+use crate::{
+    metrics::{Metrics, PartLabels},
+    refusal::Refusal,
+};
 
 /// A part that the server needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +54,24 @@ impl Readiness {
         self.set(part, None, metrics);
     }
 
-    /// The part does not answer, in words for people.
-    pub fn down(&self, part: Part, problem: impl Into<String>, metrics: &Metrics) {
-        self.set(part, Some(problem.into()), metrics);
+    /// The part does not answer. `/readyz` is open to everybody, so it has the refusal's words for callers, and only the
+    /// log has the causes.
+    pub fn down(&self, part: Part, refusal: &Refusal, metrics: &Metrics) {
+        self.set(part, Some(refusal), metrics);
     }
 
-    fn set(&self, part: Part, problem: Option<String>, metrics: &Metrics) {
+    /// Whether the part answered when it was last asked.
+    #[must_use]
+    pub fn is_up(&self, part: Part) -> bool {
+        let problems = self
+            .problems
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        problems[part as usize].is_none()
+    }
+
+    fn set(&self, part: Part, refusal: Option<&Refusal>, metrics: &Metrics) {
+        let problem = refusal.map(|refusal| refusal.detail.clone());
         metrics
             .part_up
             .get_or_create(&PartLabels { part: part.name() })
@@ -66,11 +81,12 @@ impl Readiness {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let slot = &mut problems[part as usize];
-        match (&slot, &problem) {
-            (None, Some(problem)) => {
-                tracing::warn!(part = part.name(), problem, "a part went away")
+        match refusal {
+            Some(refusal) if *slot != problem => {
+                let causes = refusal.causes();
+                tracing::warn!(part = part.name(), problem = %refusal, causes, "a part is away");
             }
-            (Some(_), None) => tracing::info!(part = part.name(), "a part is ready"),
+            None if slot.is_some() => tracing::info!(part = part.name(), "a part is ready"),
             _ => {}
         }
         *slot = problem;

@@ -3,9 +3,11 @@
 mod row;
 mod write;
 
+use std::collections::BTreeMap;
+
 use espalier_domain::Assignment;
 use espalier_protocol::id::{AssignmentId, RolloutId};
-use espalier_protocol::{DeviceIdentity, DeviceName, Tenant};
+use espalier_protocol::{DeviceName, Tenant};
 use jiff::Timestamp;
 
 pub(crate) use row::AssignmentRow;
@@ -13,6 +15,7 @@ pub(crate) use write::{Selection, load_for_update, save};
 
 use crate::events::NewEvent;
 use crate::moment::Moment;
+use crate::row::names;
 use crate::{Store, StoreError};
 
 /// Assignments, for reading.
@@ -50,29 +53,44 @@ impl Assignments<'_> {
         rows.into_iter().map(Assignment::try_from).collect()
     }
 
-    /// A device's assignments, newest first.
+    /// The newest assignments of each of these devices, at most `limit` for each, in the order in which it was told of
+    /// them. A device without any is not there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn of_device(
+    pub async fn of_devices(
         &self,
-        device: &DeviceIdentity,
+        tenant: &Tenant,
+        devices: &[DeviceName],
         limit: u32,
-    ) -> Result<Vec<Assignment>, StoreError> {
+    ) -> Result<BTreeMap<DeviceName, Vec<Assignment>>, StoreError> {
         let rows = sqlx::query_as!(
             AssignmentRow,
             r#"SELECT a.assignment_id, a.rollout_id, a.release_id, a.device, a.stage, a.class, a.model, a.bundle,
                       a.before, a.goal, a.attempt, a.phase, a.step, a.sent_at AS "sent_at: Moment", a.done, a.total,
                       a.outcome, a.boot, a.seq, r.digest AS release_digest, r.counter AS release_counter
-               FROM assignments a JOIN releases r USING (tenant_id, release_id)
-               WHERE a.tenant_id = $1 AND a.device = $2 ORDER BY a.assignment_id DESC LIMIT $3"#,
-            device.tenant.as_str(),
-            device.device.as_str(),
+               FROM UNNEST($2::text[]) AS wanted (device)
+               CROSS JOIN LATERAL (
+                   SELECT * FROM assignments
+                   WHERE tenant_id = $1 AND device = wanted.device ORDER BY assignment_id DESC LIMIT $3
+               ) a
+               JOIN releases r ON r.tenant_id = $1 AND r.release_id = a.release_id
+               ORDER BY a.assignment_id"#,
+            tenant.as_str(),
+            &names(devices),
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)
         .await?;
-        rows.into_iter().map(Assignment::try_from).collect()
+        let mut found: BTreeMap<DeviceName, Vec<Assignment>> = BTreeMap::new();
+        for row in rows {
+            let assignment = Assignment::try_from(row)?;
+            found
+                .entry(assignment.device.clone())
+                .or_default()
+                .push(assignment);
+        }
+        Ok(found)
     }
 
     /// One assignment.

@@ -74,7 +74,8 @@ impl Builds<'_> {
         row.map(Build::try_from).transpose()
     }
 
-    /// A tenant's builds, newest first; of one model version, if one is named.
+    /// A page of a tenant's builds, newest first, from the one ordered before `after` on; of one model version, if one
+    /// is named.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -82,6 +83,7 @@ impl Builds<'_> {
         &self,
         tenant: &Tenant,
         version: Option<ModelVersionId>,
+        after: Option<BuildId>,
         limit: u32,
     ) -> Result<Vec<Build>, StoreError> {
         let rows = sqlx::query_as!(
@@ -89,10 +91,13 @@ impl Builds<'_> {
             r#"SELECT tenant_id, build_id, model_version_id, device_class, recipe, created_at AS "created_at: Moment",
                       state, stage, done, total, bundle, manifest_bytes, files_bytes, evaluation, refusal_code,
                       refusal_detail
-               FROM builds WHERE tenant_id = $1 AND ($2::uuid IS NULL OR model_version_id = $2)
-               ORDER BY created_at DESC, build_id DESC LIMIT $3"#,
+               FROM builds
+               WHERE tenant_id = $1 AND ($2::uuid IS NULL OR model_version_id = $2)
+                   AND ($3::uuid IS NULL OR build_id < $3)
+               ORDER BY build_id DESC LIMIT $4"#,
             tenant.as_str(),
             version.map(|version| version.0),
+            after.map(|after| after.0),
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)

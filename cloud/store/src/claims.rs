@@ -75,24 +75,6 @@ impl Claims<'_> {
         row.map(Claim::try_from).transpose()
     }
 
-    /// A tenant's claims, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn list(&self, tenant: &Tenant, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        let rows = sqlx::query_as!(
-            ClaimRow,
-            r#"SELECT tenant_id, claim_id, class, max_uses, uses, expires_at AS "expires_at: Moment",
-                      revoked_at IS NOT NULL AS "revoked!"
-               FROM claims WHERE tenant_id = $1 ORDER BY created_at DESC, claim_id LIMIT $2"#,
-            tenant.as_str(),
-            i64::from(limit),
-        )
-        .fetch_all(&self.store.pool)
-        .await?;
-        rows.into_iter().map(Claim::try_from).collect()
-    }
-
     /// Withdraws a claim.
     ///
     /// # Errors

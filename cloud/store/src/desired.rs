@@ -10,12 +10,12 @@ use espalier_domain::desired::desired_models;
 use espalier_protocol::desired::DesiredModel;
 use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName, Tenant};
 use jiff::Timestamp;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::assignments::AssignmentRow;
 use crate::error::happened;
 use crate::moment::Moment;
-use crate::row::{Row, signed};
+use crate::row::{Row, names, signed};
 use crate::{Signal, Store, StoreError, Written};
 
 /// Desired states.
@@ -150,10 +150,6 @@ impl Desired<'_> {
         tenant: &Tenant,
         devices: &[DeviceName],
     ) -> Result<BTreeMap<DeviceName, Vec<(Assignment, Option<String>)>>, StoreError> {
-        let names: Vec<_> = devices
-            .iter()
-            .map(|device| device.as_str().to_owned())
-            .collect();
         let rows = sqlx::query_as!(
             AssignmentRow,
             r#"SELECT a.assignment_id AS "assignment_id!", a.rollout_id AS "rollout_id!",
@@ -170,7 +166,7 @@ impl Desired<'_> {
                JOIN releases r ON r.tenant_id = $1 AND r.release_id = a.release_id
                ORDER BY a.device, a.assignment_id"#,
             tenant.as_str(),
-            &names,
+            &names(devices),
         )
         .fetch_all(&self.store.pool)
         .await?;
@@ -236,14 +232,16 @@ impl Desired<'_> {
         Ok(Written::Updated)
     }
 
-    /// Signed states that the broker has not taken, of any tenant.
+    /// Signed states that the broker has not taken, of any tenant. A revoked device is told nothing more.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn to_publish(&self, limit: u32) -> Result<Vec<ToPublish>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT tenant_id, device, sequence, envelope AS "envelope!" FROM desired_states
-               WHERE published < sequence ORDER BY tenant_id, device LIMIT $1"#,
+            r#"SELECT s.tenant_id, s.device, s.sequence, s.envelope AS "envelope!"
+               FROM desired_states s JOIN devices d USING (tenant_id, device)
+               WHERE s.published < s.sequence AND d.revoked_at IS NULL
+               ORDER BY s.tenant_id, s.device LIMIT $1"#,
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)
@@ -287,6 +285,36 @@ impl Desired<'_> {
         .execute(&self.store.pool)
         .await?;
         Ok(())
+    }
+
+    /// The sequence of the newest signed state of each of these devices; one that has none is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sequences(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceName],
+    ) -> Result<BTreeMap<DeviceName, u64>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT device, sequence FROM desired_states WHERE tenant_id = $1 AND device = ANY($2) AND sequence > 0",
+            tenant.as_str(),
+            &names(devices),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        rows.into_iter()
+            .map(|columns| {
+                let row = Row::of(
+                    "desired_states",
+                    format_args!("{tenant}/{}", columns.device),
+                );
+                Ok((
+                    row.parse("device", &columns.device)?,
+                    row.unsigned("sequence", columns.sequence)?,
+                ))
+            })
+            .collect()
     }
 
     /// A device's newest signed state, to be sent again when it connects.
@@ -343,10 +371,7 @@ pub(crate) async fn want(
     tenant: &Tenant,
     devices: &[DeviceName],
 ) -> Result<(), StoreError> {
-    let mut names: Vec<_> = devices
-        .iter()
-        .map(|device| device.as_str().to_owned())
-        .collect();
+    let mut names = names(devices);
     names.sort_unstable();
     names.dedup();
     sqlx::query!(
@@ -359,4 +384,18 @@ pub(crate) async fn want(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Other deployer keys sign for a tenant: devices believe nothing any more that was signed before.
+pub(crate) async fn sign_all_anew(
+    transaction: &mut PgConnection,
+    tenant: &Tenant,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE desired_states SET wanted = wanted + 1 WHERE tenant_id = $1 AND composed = wanted",
+        tenant.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    Signal::Desired(tenant.clone()).send(transaction).await
 }

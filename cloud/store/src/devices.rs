@@ -4,18 +4,22 @@ mod enrol;
 pub(crate) mod refusals;
 mod row;
 
-use espalier_domain::Labels;
+use std::collections::BTreeMap;
+
 use espalier_domain::device::Device;
+use espalier_domain::{Assignment, Labels};
 use espalier_protocol::{DeviceIdentity, DeviceName, Tenant};
 use jiff::Timestamp;
+use sqlx::{Postgres, Transaction};
 
 pub use enrol::{EnrolOutcome, Enrolment};
 use row::DeviceRow;
 
+use crate::assignments::{Selection, load_for_update, phase_event, save};
 use crate::error::happened;
 use crate::moment::Moment;
-use crate::row::{Row, to_json};
-use crate::{Store, StoreError, Written};
+use crate::row::{Row, names, to_json};
+use crate::{Signal, Store, StoreError, Written, events};
 
 /// Devices and their certificates.
 #[derive(Debug, Clone, Copy)]
@@ -83,20 +87,6 @@ impl Devices<'_> {
         rows.into_iter().map(Device::try_from).collect()
     }
 
-    /// How many devices a tenant has.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn count(&self, tenant: &Tenant) -> Result<u64, StoreError> {
-        let count = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM devices WHERE tenant_id = $1"#,
-            tenant.as_str(),
-        )
-        .fetch_one(&self.store.pool)
-        .await?;
-        Row::of("devices", tenant).unsigned("count", count)
-    }
-
     /// The names of the devices behind a gateway.
     ///
     /// # Errors
@@ -140,7 +130,7 @@ impl Devices<'_> {
         })
     }
 
-    /// Revokes a device with all its certificates.
+    /// Revokes a device with all its certificates. Rollouts wait for it no longer.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -176,6 +166,7 @@ impl Devices<'_> {
         )
         .execute(&mut *transaction)
         .await?;
+        leave_rollouts(&mut transaction, identity, now).await?;
         transaction.commit().await?;
         Ok(Written::Updated)
     }
@@ -207,27 +198,56 @@ impl Devices<'_> {
             .collect())
     }
 
-    /// Whether a certificate is one that the cloud issued to this device and has not revoked.
+    /// The newest certificate of each of these devices.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn certificate_stands(
+    pub async fn newest_certificates(
         &self,
-        identity: &DeviceIdentity,
-        serial: &str,
-    ) -> Result<bool, StoreError> {
-        let stands = sqlx::query_scalar!(
-            r#"SELECT EXISTS (
-                   SELECT FROM certificates c JOIN devices d USING (tenant_id, device)
-                   WHERE c.serial = $1 AND c.tenant_id = $2 AND c.device = $3
-                       AND c.revoked_at IS NULL AND d.revoked_at IS NULL
-               ) AS "stands!""#,
-            serial,
-            identity.tenant.as_str(),
-            identity.device.as_str(),
+        tenant: &Tenant,
+        devices: &[DeviceName],
+    ) -> Result<BTreeMap<DeviceName, CertificateRecord>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT DISTINCT ON (device) device, serial, issued_at AS "issued_at: Moment",
+                      expires_at AS "expires_at: Moment"
+               FROM certificates WHERE tenant_id = $1 AND device = ANY($2)
+               ORDER BY device, issued_at DESC, serial"#,
+            tenant.as_str(),
+            &names(devices),
         )
-        .fetch_one(&self.store.pool)
+        .fetch_all(&self.store.pool)
         .await?;
-        Ok(stands)
+        rows.into_iter()
+            .map(|columns| {
+                let device =
+                    Row::of("certificates", &columns.serial).parse("device", &columns.device)?;
+                let record = CertificateRecord {
+                    serial: columns.serial,
+                    issued_at: columns.issued_at.0,
+                    expires_at: columns.expires_at.0,
+                };
+                Ok((device, record))
+            })
+            .collect()
     }
+}
+
+/// Nobody may wait for what a revoked device cannot say any more.
+async fn leave_rollouts(
+    transaction: &mut Transaction<'static, Postgres>,
+    identity: &DeviceIdentity,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let tenant = &identity.tenant;
+    let open = Selection::Open(&identity.device);
+    let before = load_for_update(transaction, tenant, open).await?;
+    let mut left = before.clone();
+    left.iter_mut().for_each(Assignment::leave);
+    left.retain(|after| !before.contains(after));
+    save(&mut **transaction, tenant, &left).await?;
+    let news: Vec<_> = left.iter().map(|after| phase_event(after, now)).collect();
+    Signal::Rollouts(tenant.clone())
+        .send(&mut **transaction)
+        .await?;
+    events::append(transaction, tenant, &news).await
 }

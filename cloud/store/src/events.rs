@@ -1,12 +1,16 @@
 //! Events for the live console: appended in order, followed by id.
 
-use espalier_protocol::Tenant;
+use espalier_protocol::id::RolloutId;
+use espalier_protocol::{DeviceIdentity, Tenant};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::moment::Moment;
 use crate::row::{Row, signed};
 use crate::{Signal, Store, StoreError};
+
+/// Most events that are deleted in one statement: others must not wait long for it.
+const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 /// What the console shows live.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,98 @@ impl Events<'_> {
                FROM events WHERE tenant_id = $1 AND event_id > $2 ORDER BY event_id LIMIT $3"#,
             tenant.as_str(),
             signed(id),
+            i64::from(limit),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// Deletes a tenant's events from before `since`, and the oldest of more than `most`; gives how many. Takes a bounded
+    /// number at a time: none is left to delete when it gives 0.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget(
+        &self,
+        tenant: &Tenant,
+        since: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let deleted = sqlx::query!(
+            "WITH oldest AS (
+                 SELECT event_id, at FROM events WHERE tenant_id = $1 ORDER BY event_id LIMIT $4
+             ), too_many AS (
+                 SELECT event_id FROM events WHERE tenant_id = $1 ORDER BY event_id DESC OFFSET $3 LIMIT 1
+             )
+             DELETE FROM events e USING oldest o
+             WHERE e.event_id = o.event_id
+                 AND (o.at < $2 OR o.event_id <= (SELECT event_id FROM too_many))",
+            tenant.as_str(),
+            Moment(since) as _,
+            i64::from(most),
+            FORGOTTEN_AT_ONCE,
+        )
+        .execute(&self.store.pool)
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// What happened in a rollout after an event, oldest first: to itself, and to its assignments.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_rollout(
+        &self,
+        tenant: &Tenant,
+        rollout: RolloutId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query_as!(
+            EventRow,
+            r#"(SELECT event_id AS "event_id!", at AS "at!: Moment", kind AS "kind!", subject AS "subject!",
+                       payload AS "payload!"
+                FROM events WHERE tenant_id = $1 AND subject = $2 AND event_id > $3 ORDER BY event_id LIMIT $4)
+               UNION
+               (SELECT event_id, at, kind, subject, payload
+                FROM events WHERE tenant_id = $1 AND payload ->> 'rollout' = $2 AND event_id > $3
+                ORDER BY event_id LIMIT $4)
+               ORDER BY 1 LIMIT $4"#,
+            tenant.as_str(),
+            rollout.to_string(),
+            signed(after),
+            i64::from(limit),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// What happened with a device after an event, oldest first: to itself, and to its assignments.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_device(
+        &self,
+        device: &DeviceIdentity,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query_as!(
+            EventRow,
+            r#"(SELECT event_id AS "event_id!", at AS "at!: Moment", kind AS "kind!", subject AS "subject!",
+                       payload AS "payload!"
+                FROM events WHERE tenant_id = $1 AND subject IN ($2, $3) AND event_id > $4 ORDER BY event_id LIMIT $5)
+               UNION
+               (SELECT event_id, at, kind, subject, payload
+                FROM events WHERE tenant_id = $1 AND payload ->> 'device' = $2 AND event_id > $4
+                ORDER BY event_id LIMIT $5)
+               ORDER BY 1 LIMIT $5"#,
+            device.tenant.as_str(),
+            device.device.as_str(),
+            device.to_string(),
+            signed(after),
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)

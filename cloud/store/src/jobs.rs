@@ -1,5 +1,7 @@
 //! The forge's queue: `FOR UPDATE SKIP LOCKED`, leases and heartbeats.
 
+use std::collections::BTreeSet;
+
 use espalier_domain::build::{BuildState, Progress};
 use espalier_protocol::Tenant;
 use espalier_protocol::id::{BuildId, JobId};
@@ -91,6 +93,21 @@ impl Jobs<'_> {
         .await?;
         transaction.commit().await?;
         Ok(Some(Job { lease, attempt }))
+    }
+
+    /// Those of these jobs, of any tenant, that have not ended: their folders are still needed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_among(&self, jobs: &[JobId]) -> Result<BTreeSet<JobId>, StoreError> {
+        let ids: Vec<_> = jobs.iter().map(|job| job.0).collect();
+        let open = sqlx::query_scalar!(
+            "SELECT job_id FROM jobs WHERE job_id = ANY($1) AND finished_at IS NULL",
+            &ids,
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        Ok(open.into_iter().map(JobId).collect())
     }
 
     /// Says that the worker is alive, and where the build is.

@@ -6,6 +6,7 @@
 
 mod assignments;
 mod audit;
+mod blobs;
 mod builds;
 mod claims;
 mod desired;
@@ -31,6 +32,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub use assignments::Assignments;
 pub use audit::{Audit, AuditRecord};
+pub use blobs::Blobs;
 pub use builds::Builds;
 pub use claims::{Claims, NewClaim};
 pub use desired::{Desired, Envelope, Signed, ToCompose, ToPublish};
@@ -40,7 +42,7 @@ pub use events::{Event, Events, NewEvent};
 pub use jobs::{Job, Jobs, Lease, LeaseState};
 pub use models::Models;
 pub use principals::Principals;
-pub use releases::{DraftError, NewRelease, Releases, SignOutcome};
+pub use releases::{DeployerKeys, DraftError, NewRelease, Releases, SignOutcome};
 pub use reports::{Reports, TakenIn};
 pub use rollouts::{LoadedFacts, Rollouts, StartOutcome, VerbOutcome};
 pub use signal::{Signal, Signals};
@@ -138,6 +140,12 @@ impl Store {
     #[must_use]
     pub fn models(&self) -> Models<'_> {
         Models { store: self }
+    }
+
+    /// Whose blobs are whose.
+    #[must_use]
+    pub fn blobs(&self) -> Blobs<'_> {
+        Blobs { store: self }
     }
 
     /// Builds.

@@ -71,24 +71,52 @@ impl Models<'_> {
             .pop())
     }
 
-    /// A tenant's model versions, newest first; of one model, if one is named.
+    /// A page of a tenant's models by name, after `after`: each by its newest version.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list(
+    pub async fn newest(
         &self,
         tenant: &Tenant,
-        model: Option<&ModelName>,
+        after: Option<&ModelName>,
+        limit: u32,
+    ) -> Result<Vec<ModelVersion>, StoreError> {
+        let rows = sqlx::query_as!(
+            ModelRow,
+            r#"SELECT DISTINCT ON (model) tenant_id, model_version_id, model, task, summary, description, facts,
+                      created_at AS "created_at: Moment"
+               FROM model_versions WHERE tenant_id = $1 AND model > $2
+               ORDER BY model, model_version_id DESC LIMIT $3"#,
+            tenant.as_str(),
+            after.map_or("", ModelName::as_str),
+            i64::from(limit),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        self.with_files(tenant, rows).await
+    }
+
+    /// A page of a model's versions, newest first, from the one imported before `after` on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn versions(
+        &self,
+        tenant: &Tenant,
+        model: &ModelName,
+        after: Option<ModelVersionId>,
         limit: u32,
     ) -> Result<Vec<ModelVersion>, StoreError> {
         let rows = sqlx::query_as!(
             ModelRow,
             r#"SELECT tenant_id, model_version_id, model, task, summary, description, facts,
                       created_at AS "created_at: Moment"
-               FROM model_versions WHERE tenant_id = $1 AND ($2::text IS NULL OR model = $2)
-               ORDER BY created_at DESC, model_version_id DESC LIMIT $3"#,
+               FROM model_versions
+               WHERE tenant_id = $1 AND model = $2 AND ($3::uuid IS NULL OR model_version_id < $3)
+               ORDER BY model_version_id DESC LIMIT $4"#,
             tenant.as_str(),
-            model.map(ModelName::as_str),
+            model.as_str(),
+            after.map(|after| after.0),
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)

@@ -14,7 +14,7 @@ use crate::error::happened;
 use crate::moment::Moment;
 use crate::row::{Row, signed};
 use crate::tuf::{self, Metadata};
-use crate::{Store, StoreError, Written};
+use crate::{Store, StoreError, Written, desired};
 
 /// Releases.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,15 @@ pub enum SignOutcome {
     Overtaken,
     /// There is no such release.
     Absent,
+}
+
+/// What an edition of the targets says about the deployer's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeployerKeys {
+    /// What the one before said.
+    Same,
+    /// Something else: all that was signed for devices before is good no longer.
+    Changed,
 }
 
 impl Releases<'_> {
@@ -103,25 +112,47 @@ impl Releases<'_> {
             .pop())
     }
 
-    /// A tenant's releases, newest first; of one model, if one is named.
+    /// A page of a tenant's releases, newest first, from the one drafted before `after` on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn list(
         &self,
         tenant: &Tenant,
-        model: Option<&ModelName>,
+        after: Option<ReleaseId>,
         limit: u32,
     ) -> Result<Vec<Release>, StoreError> {
         let rows = sqlx::query_as!(
             ReleaseRow,
             r#"SELECT release_id, digest, document, created_at AS "created_at: Moment",
                       signed_at AS "signed_at: Moment", targets_version
-               FROM releases WHERE tenant_id = $1 AND ($2::text IS NULL OR model = $2)
-               ORDER BY created_at DESC, release_id DESC LIMIT $3"#,
+               FROM releases WHERE tenant_id = $1 AND ($2::uuid IS NULL OR release_id < $2)
+               ORDER BY release_id DESC LIMIT $3"#,
             tenant.as_str(),
-            model.map(ModelName::as_str),
+            after.map(|after| after.0),
             i64::from(limit),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        self.with_builds(tenant, rows).await
+    }
+
+    /// Releases of later editions of the targets than `edition`, in their order; 0 is before all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn signed_after(
+        &self,
+        tenant: &Tenant,
+        edition: u64,
+    ) -> Result<Vec<Release>, StoreError> {
+        let rows = sqlx::query_as!(
+            ReleaseRow,
+            r#"SELECT release_id, digest, document, created_at AS "created_at: Moment",
+                      signed_at AS "signed_at: Moment", targets_version
+               FROM releases WHERE tenant_id = $1 AND targets_version > $2 ORDER BY targets_version"#,
+            tenant.as_str(),
+            signed(edition),
         )
         .fetch_all(&self.store.pool)
         .await?;
@@ -147,7 +178,7 @@ impl Releases<'_> {
     }
 
     /// Marks a release as signed and publishes the metadata that says so, in one transaction. The metadata was
-    /// verified by the caller.
+    /// verified by the caller. With other deployer keys every desired state is to be signed anew.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -157,6 +188,7 @@ impl Releases<'_> {
         id: ReleaseId,
         targets_version: u64,
         metadata: &[Metadata],
+        deployer: DeployerKeys,
         now: Timestamp,
     ) -> Result<SignOutcome, StoreError> {
         let mut transaction = self.store.begin().await?;
@@ -169,6 +201,9 @@ impl Releases<'_> {
             if tuf::insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
                 return Ok(SignOutcome::Overtaken);
             }
+        }
+        if deployer == DeployerKeys::Changed {
+            desired::sign_all_anew(&mut transaction, tenant).await?;
         }
         transaction.commit().await?;
         Ok(SignOutcome::Signed)

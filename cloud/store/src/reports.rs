@@ -3,7 +3,7 @@
 mod take_in;
 
 use espalier_domain::assignment::Applied;
-use espalier_domain::observation::{Freshness, Observation, Position};
+use espalier_domain::observation::{Freshness, Observation};
 use espalier_protocol::DeviceIdentity;
 
 use crate::{Store, StoreError};
@@ -18,16 +18,14 @@ pub struct Reports<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum TakenIn {
-    /// It is stored, or something newer is.
+    /// It is stored, or something newer is. Only now may it be acknowledged.
     Stored {
         /// How it relates to the device's other reports.
         freshness: Freshness,
         /// What it did to the assignment that it speaks of. Nothing, when it speaks of none that the device has.
         applied: Option<Applied>,
-        /// What may be acknowledged: everything up to here is stored.
-        acknowledge: Position,
     },
-    /// The device is unknown or revoked: nothing of it is stored, and nothing is acknowledged.
+    /// The device is unknown or revoked: nothing of it is stored, and it must not be acknowledged.
     NotADevice(DeviceIdentity),
 }
 

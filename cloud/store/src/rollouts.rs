@@ -2,14 +2,15 @@
 
 mod execute;
 mod facts;
+mod overtaken;
 mod row;
 mod start;
 
 use espalier_domain::rollout::{Rollout, RolloutRefusal, RolloutState, Tally, Verb};
 use espalier_protocol::id::RolloutId;
-use espalier_protocol::{DeviceName, ModelName, Tenant};
+use espalier_protocol::{DeviceName, Tenant};
 use jiff::Timestamp;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgExecutor, Postgres, Transaction};
 
 pub use facts::LoadedFacts;
 pub use start::StartOutcome;
@@ -35,6 +36,8 @@ pub enum VerbOutcome {
     Done(RolloutState),
     /// Its state does not allow it.
     Refused(RolloutRefusal),
+    /// It cannot be reverted: every device that it told has been told by a newer rollout since, this one last.
+    Overtaken(RolloutId),
     /// There is no such rollout.
     Absent,
 }
@@ -45,19 +48,7 @@ impl Rollouts<'_> {
     /// # Errors
     /// [`StoreError`].
     pub async fn create(&self, rollout: &Rollout) -> Result<(), StoreError> {
-        sqlx::query!(
-            "INSERT INTO rollouts (tenant_id, rollout_id, release_id, policy, created_at, traceparent, state)
-             VALUES ($1, $2, $3, $4, $5, $6, 'draft')",
-            rollout.tenant.as_str(),
-            rollout.id.0,
-            rollout.release.0,
-            to_json(&rollout.policy)?,
-            Moment(rollout.created_at) as _,
-            rollout.traceparent,
-        )
-        .execute(&self.store.pool)
-        .await?;
-        Ok(())
+        insert(&self.store.pool, rollout).await
     }
 
     /// A rollout.
@@ -83,14 +74,14 @@ impl Rollouts<'_> {
         row.map(Rollout::try_from).transpose()
     }
 
-    /// A tenant's rollouts, newest first; of one model, if one is named.
+    /// A page of a tenant's rollouts, newest first, from the one made before `after` on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn list(
         &self,
         tenant: &Tenant,
-        model: Option<&ModelName>,
+        after: Option<RolloutId>,
         limit: u32,
     ) -> Result<Vec<Rollout>, StoreError> {
         let rows = sqlx::query_as!(
@@ -98,10 +89,10 @@ impl Rollouts<'_> {
             r#"SELECT o.tenant_id, o.rollout_id, o.release_id, r.model, o.policy, o.created_at AS "created_at: Moment",
                       o.traceparent, o.revision, o.state, o.since AS "since: Moment", o.stage, o.excused, o.reason
                FROM rollouts o JOIN releases r USING (tenant_id, release_id)
-               WHERE o.tenant_id = $1 AND ($2::text IS NULL OR r.model = $2)
-               ORDER BY o.created_at DESC, o.rollout_id DESC LIMIT $3"#,
+               WHERE o.tenant_id = $1 AND ($2::uuid IS NULL OR o.rollout_id < $2)
+               ORDER BY o.rollout_id DESC LIMIT $3"#,
             tenant.as_str(),
-            model.map(ModelName::as_str),
+            after.map(|after| after.0),
             i64::from(limit),
         )
         .fetch_all(&self.store.pool)
@@ -166,6 +157,11 @@ impl Rollouts<'_> {
             Ok(state) => state,
             Err(refusal) => return Ok(VerbOutcome::Refused(refusal)),
         };
+        if verb == Verb::Revert
+            && let Some(newer) = overtaken::by(&mut transaction, tenant, id).await?
+        {
+            return Ok(VerbOutcome::Overtaken(newer));
+        }
         become_state(&mut transaction, tenant, id, &state).await?;
         events::append(&mut transaction, tenant, &[state_event(id, &state, now)]).await?;
         Signal::Rollouts(tenant.clone())
@@ -200,6 +196,22 @@ impl Rollouts<'_> {
             })
             .collect()
     }
+}
+
+async fn insert(executor: impl PgExecutor<'_>, rollout: &Rollout) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO rollouts (tenant_id, rollout_id, release_id, policy, created_at, traceparent, state)
+         VALUES ($1, $2, $3, $4, $5, $6, 'draft')",
+        rollout.tenant.as_str(),
+        rollout.id.0,
+        rollout.release.0,
+        to_json(&rollout.policy)?,
+        Moment(rollout.created_at) as _,
+        rollout.traceparent,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// A rollout, locked until the transaction ends.

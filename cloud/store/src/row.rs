@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use espalier_protocol::Digest;
+use espalier_protocol::{DeviceName, Digest};
 use serde::de::DeserializeOwned;
 
 use crate::StoreError;
@@ -95,6 +95,11 @@ impl Row {
     pub(crate) fn need<T>(&self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| self.wrong(column, "it is missing"))
     }
+}
+
+/// Names of devices on their way into a `text[]`.
+pub(crate) fn names(devices: &[DeviceName]) -> Vec<String> {
+    devices.iter().map(ToString::to_string).collect()
 }
 
 /// A number on its way into a `bigint`. Outside numbers were bounded at their door; what is too large all the same

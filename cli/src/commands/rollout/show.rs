@@ -165,6 +165,7 @@ pub fn progress(progress: StageProgress) -> &'static str {
         StageProgress::Open => "open",
         StageProgress::Passed => "passed",
         StageProgress::Failed => "failed",
+        StageProgress::Reverted => "reverted",
     }
 }
 

@@ -371,7 +371,8 @@ export interface paths {
         put?: never;
         /**
          * Creates a rollout
-         * @description The plan (which device is in which stage) is fixed here and never changes.
+         * @description Policy and stages are fixed here. Devices are enlisted when it is started: which device is in which stage never
+         *     changes from then on.
          */
         post: operations["create_rollout"];
         delete?: never;
@@ -944,7 +945,7 @@ export interface components {
             selector?: string;
             /** @description The stages in order; each device is in exactly one. A canary and the rest when left out. */
             stages?: components["schemas"]["StageSpec"][];
-            /** @description Start it in the same call. */
+            /** @description Start it in the same call; one that cannot start is then not created. */
             start?: boolean;
         };
         /** @description One model on one device. */
@@ -1481,7 +1482,10 @@ export interface components {
         };
         /** @description A rollout. */
         RolloutView: components["schemas"]["RolloutState"] & {
-            /** @description What can be done with it now, and why not. */
+            /**
+             * @description What can be done with it now, and why not. In a list this is told by the state alone; the rollout by itself
+             *     knows, too, whether a newer one has overtaken it.
+             */
             actions: components["schemas"]["AllowedAction"][];
             /** @description Devices in all stages, by phase. */
             counts: components["schemas"]["PhaseCounts"];
@@ -1589,7 +1593,7 @@ export interface components {
          * @description Where a stage stands.
          * @enum {string}
          */
-        StageProgress: "waiting" | "open" | "passed" | "failed";
+        StageProgress: "waiting" | "open" | "passed" | "failed" | "reverted";
         /** @description How many devices a stage takes, after the stages before it. */
         StageSize: {
             /**

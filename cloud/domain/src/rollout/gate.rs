@@ -42,7 +42,7 @@ pub enum StopReason {
     },
 }
 
-/// Judges one stage by its tally. A stage without devices passes.
+/// Judges one stage by its tally. A stage without devices passes, and one whose devices were all revoked.
 ///
 /// `excused` failures are left out, as if their devices were not in the stage.
 #[must_use]
@@ -50,7 +50,7 @@ pub fn judge(stage: u32, gate: &Gate, tally: &Tally, excused: u64) -> Verdict {
     let excused = excused.min(tally.failed());
     let failed = tally.failed() - excused;
     let decided = tally.decided() - excused;
-    let total = tally.total() - excused;
+    let total = tally.members() - excused;
     // A small stage can never give the sample; then all that it has is the sample.
     let sample = u64::from(gate.min_sample.max(1)).min(total);
     if failed > 0 && decided >= sample && gate.failure.exceeded_by(failed, decided) {

@@ -29,6 +29,12 @@ impl Tally {
         self.0.values().sum()
     }
 
+    /// Devices that count for the gate: all but those that were revoked before they ended.
+    #[must_use]
+    pub fn members(&self) -> u64 {
+        self.total() - self.sum(&[Phase::Cancelled, Phase::Withdrawn])
+    }
+
     /// Not told yet.
     #[must_use]
     pub fn pending(&self) -> u64 {

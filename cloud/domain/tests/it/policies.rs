@@ -239,3 +239,24 @@ fn verbs_that_make_no_sense_are_refused_with_what_would() {
         }
     }
 }
+
+/// A stolen device never answers; a rollout that counted it would wait for ever, or stop for it.
+#[test]
+fn revoked_devices_are_not_members_of_their_stage() {
+    let gate = Gate {
+        success: Percent::ALL,
+        failure: Percent::ZERO,
+        min_sample: 3,
+        ..Gate::default()
+    };
+    let mut counts = vec![
+        (Phase::Active, 2),
+        (Phase::Cancelled, 3),
+        (Phase::Withdrawn, 1),
+    ];
+    let judged = |counts: &[(Phase, u64)]| judge(0, &gate, &counts.iter().copied().collect(), 0);
+    assert_eq!(judged(&counts), Verdict::Pass);
+    counts[0] = (Phase::Failed, 1);
+    assert!(matches!(judged(&counts), Verdict::Stop(_)));
+    assert_eq!(judged(&counts[1..]), Verdict::Pass, "nobody is left");
+}

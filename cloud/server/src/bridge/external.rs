@@ -24,7 +24,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use url::Url;
 
 use super::{Downlink, NotSent, Uplink};
-use crate::{cloud::Cloud, readiness::Part};
+use crate::{cloud::Cloud, readiness::Part, refusal::Refusal};
 
 /// The cloud's client id.
 const CLIENT_ID: &str = "espalier-cloud";
@@ -127,11 +127,7 @@ impl ExternalLink {
                 Ok(_) => {}
                 Err(error) => {
                     broker.went();
-                    readiness.down(
-                        Part::Broker,
-                        format!("the broker does not answer: {error}"),
-                        metrics,
-                    );
+                    readiness.down(Part::Broker, &Refusal::broker(error), metrics);
                     // rumqttc reconnects at once on the next poll; it must not hammer a broker that is down.
                     tokio::select! {
                         () = stopping.cancelled() => return,

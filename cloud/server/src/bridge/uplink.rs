@@ -5,7 +5,7 @@
 //! then is the device told, so that a crash in between costs a repetition and never a report.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -180,7 +180,7 @@ async fn store(cloud: &Cloud, batch: &[Observation]) -> Outcome<()> {
         .metrics
         .store_seconds
         .observe(began.elapsed().as_secs_f64());
-    let mut stored = BTreeMap::new();
+    let mut stored = BTreeSet::new();
     for (observation, outcome) in batch.iter().zip(outcomes) {
         trace(observation, &outcome);
         cloud
@@ -190,8 +190,8 @@ async fn store(cloud: &Cloud, batch: &[Observation]) -> Outcome<()> {
                 outcome: word(&outcome),
             })
             .inc();
-        if let TakenIn::Stored { acknowledge, .. } = outcome {
-            stored.insert(&observation.device, acknowledge);
+        if let TakenIn::Stored { .. } = outcome {
+            stored.insert((&observation.device, observation.position));
         }
     }
     for (device, position) in stored {
@@ -222,7 +222,8 @@ fn trace(observation: &Observation, outcome: &TakenIn) {
     span.in_scope(|| tracing::debug!(step = ?observation.progress.as_ref().map(|p| &p.step), "a device reported"));
 }
 
-/// An acknowledgement that gets lost is made good by the next one: the device sends again.
+/// Names this report and no earlier one, which may have been lost on its way. An acknowledgement that gets lost is made
+/// good by the next one: the device sends its report again.
 async fn acknowledge(cloud: &Cloud, device: &DeviceIdentity, Position { boot, seq }: Position) {
     let ack = Ack {
         device: device.clone(),

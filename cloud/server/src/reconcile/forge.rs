@@ -11,9 +11,11 @@ use std::{
     time::Duration,
 };
 
+use espalier_api::error::ErrorCode;
 use espalier_domain::build::{BuildFailure, BuildState, BundleFacts, Product, Progress};
 use espalier_protocol::{
     Digest,
+    id::JobId,
     job::{BuildJob, Evaluation, INPUT_FOLDER, JobEvent, OUTPUT_FOLDER},
     manifest::{MANIFEST_FILE, MODEL_FILE, Manifest},
 };
@@ -61,6 +63,7 @@ pub async fn pass(cloud: &Arc<Cloud>, worker: &str) -> Outcome<()> {
         tracing::warn!(%build, "a build was given up: the forge died over it each time");
         count(cloud, "given_up");
     }
+    sweep(cloud).await?;
     while !cloud.stopping.is_cancelled() {
         let now = cloud.world.now();
         let Some(job) = cloud.store()?.jobs().take(worker, now, now + LEASE).await? else {
@@ -71,12 +74,41 @@ pub async fn pass(cloud: &Arc<Cloud>, worker: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// Removes the folders of jobs that have ended elsewhere: given up, cancelled, or finished by a process that died before
+/// it could tidy up.
+async fn sweep(cloud: &Cloud) -> Outcome<()> {
+    let jobs = job_folders(&cloud.settings.jobs_folder);
+    let open = cloud.store()?.jobs().open_among(&jobs).await?;
+    for ended in jobs.iter().filter(|job| !open.contains(job)) {
+        remove(&folder_of(cloud, *ended)).await;
+    }
+    Ok(())
+}
+
+/// The jobs that have a folder; none while there is no place for them.
+fn job_folders(jobs: &Path) -> Vec<JobId> {
+    let entries = std::fs::read_dir(jobs).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn folder_of(cloud: &Cloud, job: JobId) -> PathBuf {
+    cloud.settings.jobs_folder.join(job.to_string())
+}
+
 #[tracing::instrument(skip_all, fields(build = %job.lease.build, attempt = job.attempt))]
 async fn work(cloud: &Arc<Cloud>, job: Job) -> Outcome<()> {
-    let folder = cloud.settings.jobs_folder.join(job.lease.job.to_string());
-    let job_file = lay_out(cloud, &job.lease, &folder).await?;
-    tell(cloud, &job.lease, "running").await;
-    match run(cloud, &job.lease, &folder, &job_file).await? {
+    let folder = folder_of(cloud, job.lease.job);
+    let end = match patiently(cloud, || lay_out(cloud, &job.lease, &folder)).await {
+        Ok(job_file) => {
+            tell(cloud, &job.lease, "running").await;
+            run(cloud, &job.lease, &folder, &job_file).await?
+        }
+        Err(refusal) if is_outage(&refusal) => End::Drained,
+        Err(refusal) => End::Said(no_storage(&refusal)),
+    };
+    match end {
         End::Lost => count(cloud, "lost"),
         End::Died(status) => {
             tracing::warn!(status, "the forge died; the build is tried again");
@@ -93,6 +125,41 @@ async fn work(cloud: &Arc<Cloud>, job: Job) -> Outcome<()> {
         End::Said(state) => finish(cloud, &job.lease, state, &folder).await?,
     }
     Ok(())
+}
+
+/// Does what needs the database, however long that is away: an outage is no fault of the build. Gives up only when this
+/// process ends.
+async fn patiently<T, F>(cloud: &Cloud, act: impl Fn() -> F) -> Outcome<T>
+where
+    F: Future<Output = Outcome<T>>,
+{
+    loop {
+        match act().await {
+            Err(refusal) if is_outage(&refusal) && !cloud.stopping.is_cancelled() => {
+                tracing::warn!(causes = refusal.causes(), "a build waits for the database");
+                tokio::select! {
+                    () = tokio::time::sleep(HEARTBEAT) => {}
+                    () = cloud.stopping.cancelled() => {}
+                }
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_outage(refusal: &Refusal) -> bool {
+    refusal.code == ErrorCode::DatabaseUnavailable
+}
+
+/// The end of a build whose files could not be read or written. To try it again would end the same way, and look as if
+/// the forge had died over it.
+fn no_storage(refusal: &Refusal) -> BuildState {
+    tracing::warn!(
+        causes = refusal.causes(),
+        "a build's files are out of reach"
+    );
+    let detail = format!("the build's files could not be read or written: {refusal}");
+    refused("storage", detail)
 }
 
 /// The job's folder as the forge expects it. Laying it out again changes nothing.
@@ -156,7 +223,8 @@ async fn run(cloud: &Arc<Cloud>, lease: &Lease, folder: &Path, job_file: &Path) 
                     progress = Some(news);
                 }
                 Heard::Finished(bundle, evaluation) => {
-                    let state = take_in(cloud, folder, bundle, *evaluation).await?;
+                    let taken = take_in(cloud, folder, bundle, *evaluation).await;
+                    let state = taken.unwrap_or_else(|refusal| no_storage(&refusal));
                     forge.end().await.map_err(Refusal::internal)?;
                     return Ok(End::Said(state));
                 }
@@ -174,14 +242,14 @@ async fn run(cloud: &Arc<Cloud>, lease: &Lease, folder: &Path, job_file: &Path) 
                 }
             },
             _ = beat.tick() => {
-                let until = cloud.world.now() + LEASE;
-                match cloud.store()?.jobs().heartbeat(lease, progress.clone(), until).await? {
-                    LeaseState::Held => tell(cloud, lease, "progress").await,
-                    LeaseState::CancelRequested => {
+                match heartbeat(cloud, lease, progress.clone()).await? {
+                    None => {}
+                    Some(LeaseState::Held) => tell(cloud, lease, "progress").await,
+                    Some(LeaseState::CancelRequested) => {
                         forge.cancel().await.map_err(Refusal::internal)?;
                         return Ok(End::Said(BuildState::Cancelled));
                     }
-                    LeaseState::Lost => {
+                    Some(LeaseState::Lost) => {
                         forge.cancel().await.map_err(Refusal::internal)?;
                         return Ok(End::Lost);
                     }
@@ -192,6 +260,29 @@ async fn run(cloud: &Arc<Cloud>, lease: &Lease, folder: &Path, job_file: &Path) 
             // What the forge has finished stays in its folder; the next start goes on from there.
             () = cloud.stopping.cancelled() => return Ok(End::Drained),
         }
+    }
+}
+
+/// What became of the lease; nothing is known of it while the database is away. Then the forge goes on: should somebody
+/// else take the job meanwhile, the next heartbeat that comes through says so.
+async fn heartbeat(
+    cloud: &Cloud,
+    lease: &Lease,
+    progress: Option<Progress>,
+) -> Outcome<Option<LeaseState>> {
+    let until = cloud.world.now() + LEASE;
+    match cloud
+        .store()?
+        .jobs()
+        .heartbeat(lease, progress, until)
+        .await
+    {
+        Ok(state) => Ok(Some(state)),
+        Err(error) if error.is_transient() => {
+            tracing::warn!(%error, "a heartbeat did not come through; the forge goes on");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -282,20 +373,25 @@ async fn finish(cloud: &Cloud, lease: &Lease, state: BuildState, folder: &Path) 
     if let BuildState::Failed(BuildFailure::Refused { code, detail }) = &state {
         tracing::warn!(code, detail, "the forge refused a build");
     }
-    let written = cloud
-        .store()?
-        .jobs()
-        .finish(lease, state, cloud.world.now())
-        .await?;
+    let written = patiently(cloud, || end_job(cloud, lease, &state)).await?;
     if written != Written::Updated {
         tracing::info!("the build had ended meanwhile");
     }
     count(cloud, outcome);
     tell(cloud, lease, outcome).await;
+    remove(folder).await;
+    Ok(())
+}
+
+async fn end_job(cloud: &Cloud, lease: &Lease, state: &BuildState) -> Outcome<Written> {
+    let (jobs, now) = (cloud.store()?.jobs(), cloud.world.now());
+    Ok(jobs.finish(lease, state.clone(), now).await?)
+}
+
+async fn remove(folder: &Path) {
     if let Err(error) = tokio::fs::remove_dir_all(folder).await {
         tracing::warn!(%error, folder = %folder.display(), "a job's folder could not be removed");
     }
-    Ok(())
 }
 
 fn count(cloud: &Cloud, outcome: &'static str) {

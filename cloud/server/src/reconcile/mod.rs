@@ -3,6 +3,7 @@
 //! lost one costs time, never correctness.
 
 mod desired;
+mod events;
 mod forge;
 mod metadata;
 mod notices;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cloud::Cloud,
     metrics::{Metrics, ReconcilerLabels},
+    readiness::Part,
     refusal::Outcome,
 };
 
@@ -111,14 +113,14 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
         let parts = Arc::clone(&parts);
         async move { parts.pass(&cloud).await }
     });
-    with_database(
+    once_founded(
         tasks,
         cloud,
         rung("rollouts", PLAN_SECONDS, &cloud.bells.plan),
         |cloud| async move { rollouts::pass(&cloud).await },
     );
     let publisher = Arc::new(desired::Publisher::default());
-    with_database(
+    once_founded(
         tasks,
         cloud,
         rung("desired", 5, &cloud.bells.publish),
@@ -127,8 +129,11 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
             async move { publisher.pass(&cloud).await }
         },
     );
-    with_database(tasks, cloud, every("metadata", 60), |cloud| async move {
+    once_founded(tasks, cloud, every("metadata", 60), |cloud| async move {
         metadata::pass(&cloud).await
+    });
+    once_founded(tasks, cloud, every("events", 600), |cloud| async move {
+        events::pass(&cloud).await
     });
     let worker: Arc<str> = format!(
         "{}-{}",
@@ -136,7 +141,7 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
         cloud.world.now().as_nanosecond()
     )
     .into();
-    with_database(
+    once_founded(
         tasks,
         cloud,
         rung("forge", 5, &cloud.bells.forge),
@@ -147,8 +152,8 @@ pub fn run_all(cloud: &Arc<Cloud>, bootstrap: Bootstrap, tasks: &mut JoinSet<()>
     );
 }
 
-/// A reconciler that has nothing to look at before the database has answered for the first time.
-fn with_database<F>(
+/// A reconciler that may do nothing before database and keys are known to belong together.
+fn once_founded<F>(
     tasks: &mut JoinSet<()>,
     cloud: &Arc<Cloud>,
     rhythm: Rhythm,
@@ -157,7 +162,8 @@ fn with_database<F>(
     F: Future<Output = Outcome<()>> + Send + 'static,
 {
     spawn(tasks, cloud, rhythm, move |cloud| {
-        let begun = cloud.database.get().is_some().then(|| pass(cloud));
+        let founded = cloud.readiness.is_up(Part::Trust);
+        let begun = founded.then(|| pass(cloud));
         async move {
             match begun {
                 Some(pass) => pass.await,

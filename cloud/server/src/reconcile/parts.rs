@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use espalier_api::error::ErrorCode;
 use espalier_domain::principal::{Principal, PrincipalId, PrincipalRole};
 use espalier_protocol::Tenant;
-use espalier_store::{ConnectOptions, Role, Store, Written};
+use espalier_store::{ConnectOptions, Role, Signal, Store, Written};
 use espalier_trust::{FirstEdition, first_edition};
 
 use super::Bootstrap;
@@ -38,15 +39,21 @@ impl Parts {
         let (readiness, metrics) = (&cloud.readiness, &cloud.metrics);
         match cloud.blobs.ping().await {
             Ok(()) => readiness.up(Part::Blobs, metrics),
-            Err(refusal) => readiness.down(Part::Blobs, refusal.causes(), metrics),
+            Err(refusal) => readiness.down(Part::Blobs, &refusal, metrics),
         }
         match self.database(cloud).await {
             Ok(()) => readiness.up(Part::Database, metrics),
-            Err(refusal) => readiness.down(Part::Database, explained(&refusal), metrics),
+            Err(refusal) => readiness.down(Part::Database, &refusal, metrics),
         }
+        let waited_for = !readiness.is_up(Part::Trust);
         match self.found(cloud).await {
-            Ok(()) => readiness.up(Part::Trust, metrics),
-            Err(refusal) => readiness.down(Part::Trust, explained(&refusal), metrics),
+            Ok(()) => {
+                readiness.up(Part::Trust, metrics);
+                if waited_for {
+                    cloud.bells.ring(&Signal::Everything);
+                }
+            }
+            Err(refusal) => readiness.down(Part::Trust, &refusal, metrics),
         }
         Ok(())
     }
@@ -62,7 +69,8 @@ impl Parts {
         Ok(())
     }
 
-    /// The first tenant with its admin and its metadata. Each step is done once, whoever does it.
+    /// The first tenant with its metadata and its admin. Each step is done once, whoever does it. The admin comes last:
+    /// with keys of another installation nothing may be done that no device would believe.
     async fn found(&self, cloud: &Cloud) -> Outcome<()> {
         if self.founded.load(Ordering::Relaxed) {
             return Ok(());
@@ -70,6 +78,8 @@ impl Parts {
         let tenant: Tenant = FIRST_TENANT.parse().map_err(Refusal::internal)?;
         let (principals, now) = (cloud.store()?.principals(), cloud.world.now());
         principals.ensure_tenant(&tenant, now).await?;
+        publish_first_edition(cloud, &tenant).await?;
+        refuse_foreign_keys(cloud, &tenant).await?;
         let admin = Principal {
             id: PrincipalId(cloud.world.id()?),
             tenant: tenant.clone(),
@@ -80,10 +90,23 @@ impl Parts {
         principals
             .add_token(&tenant, id, &self.bootstrap.admin_token, now, None)
             .await?;
-        publish_first_edition(cloud, &tenant).await?;
         self.founded.store(true, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// A state folder beside a database that it does not belong to: whatever these keys sign, no device of this database
+/// would believe.
+async fn refuse_foreign_keys(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
+    let (root, online) = (cloud.root(tenant).await?, &cloud.authority.online);
+    if root.names_online(&*online.snapshot, &*online.timestamp) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::Internal,
+        "The keys in the state folder are another installation's: the root in the database does not name them.",
+    )
+    .with_hint("start with the state folder that belongs to this database, or with an empty database"))
 }
 
 async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
@@ -124,12 +147,4 @@ async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
         Written::NotUpdated | Written::Absent => {}
     }
     Ok(())
-}
-
-/// What `/readyz` says: the caller's words, or else the cause.
-fn explained(refusal: &Refusal) -> String {
-    match refusal.causes() {
-        causes if causes.is_empty() => refusal.detail.clone(),
-        causes => causes,
-    }
 }

@@ -24,13 +24,14 @@ use crate::{
     blobs::Blobs,
     bridge::{Broker, Directory, Doorkeeper, EmbeddedLink, ExternalLink, Identity, Queue, Uplink},
     catalogue::Catalogue,
-    cloud::{Addresses, Cloud, Settings},
-    config::{BrokerChoice, Config, DatabaseChoice, ExternalBroker, TlsFiles},
+    cloud::{Addresses, Cloud, JOBS_FOLDER, Settings},
+    config::{BrokerChoice, Config, DatabaseChoice, TlsFiles},
     door,
     metrics::Metrics,
     principal::{ADMIN_TOKEN_FILE, admin_token, write_private},
     readiness::{Part, Readiness},
     reconcile::Bootstrap,
+    usecase::sweep_imports,
     world::World,
 };
 
@@ -70,7 +71,7 @@ pub struct Embedded {
 impl Embedded {
     /// Stops broker and database in order.
     pub async fn stop(self) {
-        if let Some(broker) = self.broker.and_then(Arc::into_inner) {
+        if let Some(broker) = &self.broker {
             broker.stop().await;
         }
         if let Some(postgres) = self.postgres {
@@ -99,6 +100,8 @@ pub async fn start(
     let blobs = Blobs::in_folder(&config.in_state("blobs"))
         .map_err(explained)
         .context("the blobs cannot be opened")?;
+    sweep_imports(&config.in_state(JOBS_FOLDER))
+        .context("what earlier imports left cannot be removed")?;
     let listeners = Listeners {
         api: bind("the API", config.api.listen)?,
         door: bind("the device door", config.device_listen)?,
@@ -158,6 +161,7 @@ pub async fn start(
         addresses: Addresses {
             door: door_url,
             broker: wired.url,
+            broker_ca_pem: wired.ca_pem,
         },
         settings: Settings::new(config)?,
         stopping,
@@ -194,6 +198,8 @@ async fn start_postgres(config: &Config) -> anyhow::Result<Option<EmbeddedPostgr
 /// A broker as far as it can be set up before anybody connects.
 struct Wired {
     url: Url,
+    /// Its certificate authority, where that is not the device CA.
+    ca_pem: Option<String>,
     embedded: Option<Arc<EmbeddedBroker>>,
     external: Option<ExternalLink>,
 }
@@ -207,9 +213,18 @@ async fn wire_broker(
 ) -> anyhow::Result<Wired> {
     match &config.broker {
         BrokerChoice::External(external) => {
-            let link = external_link(external, certificate, authority)?;
+            let ca_pem = external.ca.as_deref().map(read_ca).transpose()?;
+            let identity = Identity {
+                ca_pem: ca_pem
+                    .clone()
+                    .unwrap_or_else(|| authority.ca.certificate_pem().to_owned()),
+                certificate_pem: certificate.pem.clone(),
+                key_pem: certificate.key_pem.clone(),
+            };
+            let link = ExternalLink::new(&external.url, &identity)?;
             Ok(Wired {
                 url: external.url.clone(),
+                ca_pem,
                 embedded: None,
                 external: Some(link),
             })
@@ -228,6 +243,7 @@ async fn wire_broker(
             ))?;
             Ok(Wired {
                 url: address,
+                ca_pem: None,
                 embedded: Some(Arc::new(broker)),
                 external: None,
             })
@@ -235,22 +251,8 @@ async fn wire_broker(
     }
 }
 
-fn external_link(
-    external: &ExternalBroker,
-    certificate: &ServerCertificate,
-    authority: &Authority,
-) -> anyhow::Result<ExternalLink> {
-    let ca_pem = match &external.ca {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?,
-        None => authority.ca.certificate_pem().to_owned(),
-    };
-    let identity = Identity {
-        ca_pem,
-        certificate_pem: certificate.pem.clone(),
-        key_pem: certificate.key_pem.clone(),
-    };
-    Ok(ExternalLink::new(&external.url, &identity)?)
+fn read_ca(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// TLS files on disk, for parts that read no memory.

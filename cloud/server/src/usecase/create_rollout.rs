@@ -7,7 +7,7 @@ use espalier_domain::{
     principal::Principal,
     rollout::{
         Gate, OnFailure as KnownOnFailure, Policy, Rollout, RolloutState, Stage,
-        StageSize as KnownSize, Verb,
+        StageSize as KnownSize,
     },
 };
 use espalier_protocol::id::RolloutId;
@@ -19,11 +19,12 @@ use crate::{
     telemetry,
 };
 
-/// Creates a rollout, and starts it when that is asked for in the same call.
+/// Creates a rollout, and starts it when that is asked for in the same call. One that cannot start then
+/// is not created.
 ///
 /// # Errors
 /// `not_found`, `invalid_selector`, `invalid_value`, `action_not_allowed` for a release that is not
-/// signed.
+/// signed, or that no device can take.
 pub async fn create_rollout(
     cloud: &Cloud,
     who: &Principal,
@@ -44,20 +45,20 @@ pub async fn create_rollout(
         traceparent: telemetry::current_traceparent(),
         state: RolloutState::Draft,
     };
-    cloud.store()?.rollouts().create(&rollout).await?;
+    if request.start {
+        steer_rollout::launch(cloud, &rollout).await?;
+    } else {
+        cloud.store()?.rollouts().create(&rollout).await?;
+    }
     record(
         cloud,
         who,
         "rollout.create",
         rollout.id,
-        serde_json::json!({ "release": rollout.release }),
+        serde_json::json!({ "release": rollout.release, "start": request.start }),
     )
     .await?;
-    if request.start {
-        steer_rollout(cloud, who, rollout.id, Verb::Start).await
-    } else {
-        show_rollout(cloud, who, rollout.id).await
-    }
+    show_rollout(cloud, who, rollout.id).await
 }
 
 fn policy(request: &CreateRollout) -> Outcome<Policy> {

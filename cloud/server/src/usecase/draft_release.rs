@@ -47,8 +47,6 @@ pub async fn draft_release(
         DraftError::Refused(refusal) => refusal,
         DraftError::Store(error) => error.into(),
     })?;
-    // The document is a blob like all that devices fetch; putting it there twice changes nothing.
-    keep_document(cloud, who, id).await?;
     record(
         cloud,
         who,
@@ -98,12 +96,6 @@ fn write(
         bytes,
         builds,
     })
-}
-
-async fn keep_document(cloud: &Cloud, who: &Principal, id: ReleaseId) -> Outcome<()> {
-    let document = cloud.store()?.releases().document(&who.tenant, id).await?;
-    let document = document.ok_or_else(|| Refusal::internal("a release without a document"))?;
-    cloud.blobs.put(document).await.map(drop)
 }
 
 fn refused(refusal: ReleaseRefusal) -> Refusal {

@@ -29,6 +29,9 @@ use crate::{
 
 pub use fetch::import_client;
 
+/// What the folder of an import begins with; jobs have theirs beside it.
+const IMPORT_PREFIX: &str = "import-";
+
 /// Imports a model version.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ pub async fn import_model(
     source: CreateModelVersion,
 ) -> Outcome<ModelVersionView> {
     let files = match source {
-        CreateModelVersion::Files { files } => uploaded(cloud, files).await?,
+        CreateModelVersion::Files { files } => uploaded(cloud, who, files).await?,
         CreateModelVersion::Url { url } => fetch::fetch(cloud, &url).await?,
     };
     let (description, graphs): (Vec<_>, Vec<_>) = files
@@ -84,8 +87,12 @@ pub async fn import_model(
     Ok(view::model_version(version))
 }
 
-/// Files that were sent before, with their sizes.
-async fn uploaded(cloud: &Cloud, files: Vec<NamedBlob>) -> Outcome<Vec<ModelFile>> {
+/// Files that the tenant sent before, or has in another model, with their sizes.
+async fn uploaded(
+    cloud: &Cloud,
+    who: &Principal,
+    files: Vec<NamedBlob>,
+) -> Outcome<Vec<ModelFile>> {
     if !(1..=MAX_FILES).contains(&files.len()) {
         return Err(refused(format!(
             "A model has 1 to {MAX_FILES} files, not {}.",
@@ -94,6 +101,9 @@ async fn uploaded(cloud: &Cloud, files: Vec<NamedBlob>) -> Outcome<Vec<ModelFile
     }
     let mut found = Vec::with_capacity(files.len());
     for NamedBlob { path, digest } in files {
+        if !cloud.store()?.blobs().belongs(&who.tenant, digest).await? {
+            return Err(not_uploaded(&path, digest));
+        }
         let size = cloud
             .blobs
             .size(digest)
@@ -133,11 +143,32 @@ async fn inspect_apart(
 ) -> Outcome<Inspection> {
     std::fs::create_dir_all(&cloud.settings.jobs_folder).map_err(Refusal::internal)?;
     let folder = tempfile::Builder::new()
-        .prefix("import-")
+        .prefix(IMPORT_PREFIX)
         .tempdir_in(&cloud.settings.jobs_folder)
         .map_err(Refusal::internal)?;
     lay_out(cloud, folder.path(), graphs.iter().chain(description)).await?;
     inspect(&cloud.settings.forge, folder.path()).await
+}
+
+/// Removes the folders of imports that were cut off with their process. To be called before a door is open.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn sweep_imports(jobs: &Path) -> std::io::Result<()> {
+    if !jobs.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(jobs)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(IMPORT_PREFIX)
+        {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a model's files below a folder.

@@ -5,7 +5,7 @@ use espalier_api::{
 use espalier_domain::principal::Principal;
 use espalier_protocol::{DeviceName, id::RolloutId};
 
-use super::{device_cursor, show_rollout};
+use super::{cursor, list_rollouts};
 use crate::{cloud::Cloud, refusal::Outcome, view};
 
 /// A rollout's assignments by device.
@@ -18,8 +18,8 @@ pub async fn list_assignments(
     id: RolloutId,
     query: &PageQuery,
 ) -> Outcome<Page<AssignmentView>> {
-    show_rollout(cloud, who, id).await?;
-    let after: Option<DeviceName> = device_cursor(query)?;
+    list_rollouts::find(cloud, who, id).await?;
+    let after: Option<DeviceName> = cursor(query)?;
     let limit = query.rows();
     let rows = cloud
         .store()?

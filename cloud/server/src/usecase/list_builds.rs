@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use espalier_api::{
     build::{BuildQuery, BuildView},
-    page::{MAX_LIMIT, Page},
+    page::Page,
 };
 use espalier_domain::{build::Build, principal::Principal};
 use espalier_protocol::{
@@ -10,7 +10,7 @@ use espalier_protocol::{
     id::{BuildId, ModelVersionId},
 };
 
-use super::newest_page;
+use super::cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
@@ -20,23 +20,20 @@ use crate::{
 /// A tenant's builds, newest first.
 ///
 /// # Errors
-/// `database_unavailable`.
+/// `malformed_parameter`, `database_unavailable`.
 pub async fn list_builds(
     cloud: &Cloud,
     who: &Principal,
     query: &BuildQuery,
 ) -> Outcome<Page<BuildView>> {
+    let page = query.page();
+    let (after, limit) = (cursor(&page)?.map(BuildId), page.rows());
     let builds = cloud
         .store()?
         .builds()
-        .list(&who.tenant, query.model_version, MAX_LIMIT)
+        .list(&who.tenant, query.model_version, after, limit + 1)
         .await?;
-    let page = newest_page(
-        builds,
-        &query.page(),
-        |build| build.id.to_string(),
-        |build| build,
-    );
+    let page = Page::cut(builds, limit, |build: &Build| build.id.to_string());
     let mut models: BTreeMap<ModelVersionId, ModelName> = BTreeMap::new();
     for build in &page.items {
         if let Entry::Vacant(unknown) = models.entry(build.model_version) {

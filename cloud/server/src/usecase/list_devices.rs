@@ -3,9 +3,9 @@ use espalier_api::{
     page::{Page, PageQuery},
 };
 use espalier_domain::{device::Device, principal::Principal};
-use espalier_protocol::{DeviceIdentity, DeviceName};
+use espalier_protocol::{DeviceIdentity, DeviceName, Tenant};
 
-use super::device_cursor;
+use super::cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
@@ -24,8 +24,7 @@ pub async fn list_devices(
     who: &Principal,
     query: &PageQuery,
 ) -> Outcome<Page<DeviceView>> {
-    let after: Option<DeviceName> = device_cursor(query)?;
-    let limit = query.rows();
+    let (after, limit): (Option<DeviceName>, _) = (cursor(query)?, query.rows());
     let devices = cloud
         .store()?
         .devices()
@@ -34,12 +33,8 @@ pub async fn list_devices(
     let page = Page::cut(devices, limit, |device: &Device| {
         device.identity.device.to_string()
     });
-    let mut items = Vec::with_capacity(page.items.len());
-    for device in page.items {
-        items.push(show(cloud, device).await?);
-    }
     Ok(Page {
-        items,
+        items: show(cloud, &who.tenant, page.items).await?,
         next: page.next,
     })
 }
@@ -49,47 +44,54 @@ pub async fn list_devices(
 /// # Errors
 /// `not_found`.
 pub async fn show_device(cloud: &Cloud, who: &Principal, name: &DeviceName) -> Outcome<DeviceView> {
-    let identity = DeviceIdentity::new(who.tenant.clone(), name.clone());
-    let device = cloud.store()?.devices().find(&identity).await?;
-    show(
-        cloud,
-        device.ok_or_else(|| Refusal::absent(format!("device {name}")))?,
-    )
-    .await
+    let device = find(cloud, who, name).await?;
+    let shown = show(cloud, &who.tenant, vec![device]).await?;
+    let shown = shown.into_iter().next();
+    shown.ok_or_else(|| Refusal::internal("a device that is not shown"))
 }
 
-async fn show(cloud: &Cloud, device: Device) -> Outcome<DeviceView> {
+/// A device of the principal's tenant.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn find(cloud: &Cloud, who: &Principal, name: &DeviceName) -> Outcome<Device> {
+    let identity = DeviceIdentity::new(who.tenant.clone(), name.clone());
+    let device = cloud.store()?.devices().find(&identity).await?;
+    device.ok_or_else(|| Refusal::absent(format!("device {name}")))
+}
+
+/// The views of a page of devices, by the same few questions for one device as for a thousand.
+async fn show(cloud: &Cloud, tenant: &Tenant, devices: Vec<Device>) -> Outcome<Vec<DeviceView>> {
     let store = cloud.store()?;
+    let names: Vec<_> = devices
+        .iter()
+        .map(|device| device.identity.device.clone())
+        .collect();
     let mut assignments = store
         .assignments()
-        .of_device(&device.identity, ASSIGNMENTS)
+        .of_devices(tenant, &names, ASSIGNMENTS)
         .await?;
-    // The view wants them in the order in which the device was told.
-    assignments.reverse();
-    let sequence = store
-        .desired()
-        .current(&device.identity)
-        .await?
-        .map_or(0, |state| state.sequence);
-    let certificates = store.devices().certificates(&device.identity).await?;
-    let newest = certificates
-        .into_iter()
-        .next()
-        .ok_or_else(|| Refusal::internal("a device without a certificate"))?;
-    let certificate = CertificateView {
-        serial: newest.serial,
-        key_id: device.public_key.id().to_string(),
-        not_after: newest.expires_at,
-        revoked: device.standing.is_revoked(),
-    };
-    let refused = store.devices().refused(&device.identity).await?;
-    Ok(view::device(
-        device,
-        Surroundings {
-            assignments: &assignments,
-            sequence,
+    let sequences = store.desired().sequences(tenant, &names).await?;
+    let mut certificates = store.devices().newest_certificates(tenant, &names).await?;
+    let mut refused = store.devices().refused(tenant, &names).await?;
+    let view = |device: Device| {
+        let name = device.identity.device.clone();
+        let newest = certificates
+            .remove(&name)
+            .ok_or_else(|| Refusal::internal("a device without a certificate"))?;
+        let certificate = CertificateView {
+            serial: newest.serial,
+            key_id: device.public_key.id().to_string(),
+            not_after: newest.expires_at,
+            revoked: device.standing.is_revoked(),
+        };
+        let around = Surroundings {
+            assignments: &assignments.remove(&name).unwrap_or_default(),
+            sequence: sequences.get(&name).copied().unwrap_or(0),
             certificate,
-            refused,
-        },
-    ))
+            refused: refused.remove(&name).unwrap_or_default(),
+        };
+        Ok(view::device(device, around))
+    };
+    devices.into_iter().map(view).collect()
 }

@@ -1,7 +1,6 @@
 //! What happened, from the log that the console follows.
 
 use espalier_api::{
-    error::ErrorCode,
     event::FleetEvent,
     page::{Page, PageQuery},
 };
@@ -9,17 +8,8 @@ use espalier_domain::principal::Principal;
 use espalier_protocol::{DeviceName, id::RolloutId};
 use espalier_store::Event;
 
-use super::{show_device, show_rollout};
-use crate::{
-    cloud::Cloud,
-    refusal::{Outcome, Refusal},
-    view,
-};
-
-/// Events that are read at once.
-const BATCH: u32 = 1000;
-/// The most events that one call looks through; the next page goes on from there.
-const MOST_READ: u64 = 20_000;
+use super::{cursor, list_devices, list_rollouts};
+use crate::{cloud::Cloud, refusal::Outcome, view};
 
 /// What happened in a rollout, oldest first.
 ///
@@ -31,12 +21,11 @@ pub async fn list_rollout_events(
     id: RolloutId,
     query: &PageQuery,
 ) -> Outcome<Page<FleetEvent>> {
-    show_rollout(cloud, who, id).await?;
-    let id = id.to_string();
-    search(cloud, who, query, |event| {
-        event.event.subject == id || event.event.payload["rollout"] == id.as_str()
-    })
-    .await
+    list_rollouts::find(cloud, who, id).await?;
+    let (after, limit) = (cursor(query)?.unwrap_or(0), query.rows());
+    let events = cloud.store()?.events();
+    let found = events.of_rollout(&who.tenant, id, after, limit + 1).await?;
+    Ok(page(found, limit))
 }
 
 /// What happened with a device, oldest first: its assignments, and what it refused.
@@ -49,65 +38,14 @@ pub async fn list_device_events(
     name: &DeviceName,
     query: &PageQuery,
 ) -> Outcome<Page<FleetEvent>> {
-    show_device(cloud, who, name).await?;
-    let (name, identity) = (name.as_str(), format!("{}/{name}", who.tenant));
-    search(cloud, who, query, |event| {
-        event.event.subject == name
-            || event.event.subject == identity
-            || event.event.payload["device"] == name
-    })
-    .await
+    let device = list_devices::find(cloud, who, name).await?;
+    let (after, limit) = (cursor(query)?.unwrap_or(0), query.rows());
+    let events = cloud.store()?.events();
+    let found = events.of_device(&device.identity, after, limit + 1).await?;
+    Ok(page(found, limit))
 }
 
-async fn search(
-    cloud: &Cloud,
-    who: &Principal,
-    query: &PageQuery,
-    wanted: impl Fn(&Event) -> bool,
-) -> Outcome<Page<FleetEvent>> {
-    let mut last = cursor(query)?;
-    let stop = last.saturating_add(MOST_READ);
-    let limit = query.rows() as usize;
-    let mut items = Vec::new();
-    loop {
-        let batch = cloud
-            .store()?
-            .events()
-            .after(&who.tenant, last, BATCH)
-            .await?;
-        let at_end = batch.len() < BATCH as usize;
-        for event in batch {
-            last = event.id;
-            if wanted(&event) {
-                items.push(view::event(event));
-                if items.len() == limit {
-                    return Ok(Page {
-                        items,
-                        next: Some(last.to_string()),
-                    });
-                }
-            }
-        }
-        if at_end {
-            return Ok(Page { items, next: None });
-        }
-        if last >= stop {
-            return Ok(Page {
-                items,
-                next: Some(last.to_string()),
-            });
-        }
-    }
-}
-
-fn cursor(query: &PageQuery) -> Outcome<u64> {
-    let Some(text) = &query.after else {
-        return Ok(0);
-    };
-    text.parse().map_err(|_| {
-        Refusal::new(
-            ErrorCode::MalformedParameter,
-            format!("`{text}` is no cursor of this list."),
-        )
-    })
+fn page(events: Vec<Event>, limit: u32) -> Page<FleetEvent> {
+    let events = events.into_iter().map(view::event).collect();
+    Page::cut(events, limit, |event: &FleetEvent| event.id.to_string())
 }

@@ -1,13 +1,11 @@
-use std::collections::BTreeMap;
-
 use espalier_api::{
     model::{ModelVersionView, ModelView},
-    page::{MAX_LIMIT, Page, PageQuery},
+    page::{Page, PageQuery},
 };
-use espalier_domain::{model::ModelVersion, principal::Principal};
+use espalier_domain::principal::Principal;
 use espalier_protocol::{ModelName, id::ModelVersionId};
 
-use super::newest_page;
+use super::cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
@@ -17,23 +15,20 @@ use crate::{
 /// A tenant's models by name, each by its newest version.
 ///
 /// # Errors
-/// `database_unavailable`.
+/// `malformed_parameter`, `database_unavailable`.
 pub async fn list_models(
     cloud: &Cloud,
     who: &Principal,
     query: &PageQuery,
 ) -> Outcome<Page<ModelView>> {
-    let versions = cloud
+    let (after, limit): (Option<ModelName>, _) = (cursor(query)?, query.rows());
+    let models = cloud
         .store()?
         .models()
-        .list(&who.tenant, None, MAX_LIMIT)
+        .newest(&who.tenant, after.as_ref(), limit + 1)
         .await?;
-    let mut newest: BTreeMap<ModelName, ModelVersion> = BTreeMap::new();
-    for version in versions {
-        newest.entry(version.model.clone()).or_insert(version);
-    }
-    let models = newest.values().map(view::model).collect();
-    Ok(Page::after(models, query, |model: &ModelView| {
+    let models = models.iter().map(view::model).collect();
+    Ok(Page::cut(models, limit, |model: &ModelView| {
         model.name.to_string()
     }))
 }
@@ -41,27 +36,26 @@ pub async fn list_models(
 /// A model's versions, newest first.
 ///
 /// # Errors
-/// `not_found` for a model without any.
+/// `not_found` for a model without any, `malformed_parameter`.
 pub async fn list_model_versions(
     cloud: &Cloud,
     who: &Principal,
     model: &ModelName,
     query: &PageQuery,
 ) -> Outcome<Page<ModelVersionView>> {
+    let (after, limit) = (cursor(query)?, query.rows());
     let versions = cloud
         .store()?
         .models()
-        .list(&who.tenant, Some(model), MAX_LIMIT)
+        .versions(&who.tenant, model, after.map(ModelVersionId), limit + 1)
         .await?;
-    if versions.is_empty() {
+    if versions.is_empty() && after.is_none() {
         return Err(Refusal::absent(format!("model {model}")));
     }
-    Ok(newest_page(
-        versions,
-        query,
-        |version| version.id.to_string(),
-        view::model_version,
-    ))
+    let versions = versions.into_iter().map(view::model_version).collect();
+    Ok(Page::cut(versions, limit, |version: &ModelVersionView| {
+        version.id.to_string()
+    }))
 }
 
 /// One model version.

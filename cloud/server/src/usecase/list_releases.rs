@@ -1,11 +1,11 @@
 use espalier_api::{
-    page::{MAX_LIMIT, Page, PageQuery},
+    page::{Page, PageQuery},
     release::ReleaseView,
 };
 use espalier_domain::{principal::Principal, release::Release};
 use espalier_protocol::id::ReleaseId;
 
-use super::newest_page;
+use super::cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
@@ -15,21 +15,23 @@ use crate::{
 /// A tenant's releases, newest first.
 ///
 /// # Errors
-/// `database_unavailable`.
+/// `malformed_parameter`, `database_unavailable`.
 pub async fn list_releases(
     cloud: &Cloud,
     who: &Principal,
     query: &PageQuery,
 ) -> Outcome<Page<ReleaseView>> {
+    let (after, limit) = (cursor(query)?, query.rows());
     let releases = cloud
         .store()?
         .releases()
-        .list(&who.tenant, None, MAX_LIMIT)
+        .list(&who.tenant, after.map(ReleaseId), limit + 1)
         .await?;
     let trust = cloud.authority.trust();
-    let id = |release: &Release| release.id().to_string();
-    Ok(newest_page(releases, query, id, |release| {
-        view::release(release, trust)
+    let releases = releases.into_iter();
+    let views = releases.map(|release| view::release(release, trust));
+    Ok(Page::cut(views.collect(), limit, |view: &ReleaseView| {
+        view.id.to_string()
     }))
 }
 

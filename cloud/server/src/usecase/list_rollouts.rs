@@ -1,40 +1,39 @@
 use espalier_api::{
-    page::{MAX_LIMIT, Page, PageQuery},
+    page::{Page, PageQuery},
     rollout::RolloutView,
 };
-use espalier_domain::{principal::Principal, rollout::Rollout};
+use espalier_domain::{
+    principal::Principal,
+    rollout::{Rollout, Verb},
+};
 use espalier_protocol::id::RolloutId;
 
-use super::newest_page;
+use super::cursor;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
     view,
 };
 
-/// A tenant's rollouts, newest first.
+/// A tenant's rollouts, newest first. What can be done with each is told by its state alone.
 ///
 /// # Errors
-/// `database_unavailable`.
+/// `malformed_parameter`, `database_unavailable`.
 pub async fn list_rollouts(
     cloud: &Cloud,
     who: &Principal,
     query: &PageQuery,
 ) -> Outcome<Page<RolloutView>> {
+    let (after, limit) = (cursor(query)?, query.rows());
     let rollouts = cloud
         .store()?
         .rollouts()
-        .list(&who.tenant, None, MAX_LIMIT)
+        .list(&who.tenant, after.map(RolloutId), limit + 1)
         .await?;
-    let page = newest_page(
-        rollouts,
-        query,
-        |rollout| rollout.id.to_string(),
-        |rollout| rollout,
-    );
+    let page = Page::cut(rollouts, limit, |rollout: &Rollout| rollout.id.to_string());
     let mut items = Vec::with_capacity(page.items.len());
     for rollout in page.items {
-        items.push(show(cloud, rollout).await?);
+        items.push(show(cloud, rollout, None).await?);
     }
     Ok(Page {
         items,
@@ -47,15 +46,31 @@ pub async fn list_rollouts(
 /// # Errors
 /// `not_found`.
 pub async fn show_rollout(cloud: &Cloud, who: &Principal, id: RolloutId) -> Outcome<RolloutView> {
-    let rollout = cloud.store()?.rollouts().find(&who.tenant, id).await?;
-    show(
-        cloud,
-        rollout.ok_or_else(|| Refusal::absent(format!("rollout {id}")))?,
-    )
-    .await
+    let rollout = find(cloud, who, id).await?;
+    let overtaken_by = match rollout.state.allowed().contains(&Verb::Revert) {
+        true => {
+            let rollouts = cloud.store()?.rollouts();
+            rollouts.overtaken_by(&who.tenant, id).await?
+        }
+        false => None,
+    };
+    show(cloud, rollout, overtaken_by).await
 }
 
-async fn show(cloud: &Cloud, rollout: Rollout) -> Outcome<RolloutView> {
+/// A rollout of the principal's tenant.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn find(cloud: &Cloud, who: &Principal, id: RolloutId) -> Outcome<Rollout> {
+    let rollout = cloud.store()?.rollouts().find(&who.tenant, id).await?;
+    rollout.ok_or_else(|| Refusal::absent(format!("rollout {id}")))
+}
+
+async fn show(
+    cloud: &Cloud,
+    rollout: Rollout,
+    overtaken_by: Option<RolloutId>,
+) -> Outcome<RolloutView> {
     let (store, tenant) = (cloud.store()?, &rollout.tenant);
     let release = store.releases().find(tenant, rollout.release).await?;
     let release = release.ok_or_else(|| Refusal::internal("a rollout of no release"))?;
@@ -66,6 +81,7 @@ async fn show(cloud: &Cloud, rollout: Rollout) -> Outcome<RolloutView> {
         &release,
         &tallies,
         left_out,
+        overtaken_by,
         cloud.world.now(),
     ))
 }

@@ -42,6 +42,7 @@ pub async fn make_claim(
         None => Uplink::Cloud {
             door: cloud.addresses.door.clone(),
             broker: cloud.addresses.broker.clone(),
+            broker_ca_pem: cloud.addresses.broker_ca_pem.clone(),
         },
         Some(via) => behind(cloud, who, via).await?,
     };
@@ -96,6 +97,13 @@ fn bounded(field: &str, value: u32, most: u32) -> Outcome<u32> {
 }
 
 async fn behind(cloud: &Cloud, who: &Principal, via: ViaGateway) -> Outcome<Uplink> {
+    if via.door.scheme() != "https" || via.door.host().is_none() {
+        return Err(Refusal::new(
+            ErrorCode::InvalidValue,
+            format!("`{}` is no gateway's LAN door.", via.door),
+        )
+        .with_hint("https://HOST:PORT/ is needed, for example https://192.168.1.10:7480/"));
+    }
     let gateway = DeviceIdentity::new(who.tenant.clone(), via.name);
     let known = cloud.store()?.devices().find(&gateway).await?;
     let known = known.filter(|device| !device.standing.is_revoked());

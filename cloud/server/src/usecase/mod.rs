@@ -36,7 +36,7 @@ pub use current_targets::current_targets;
 pub use download_blob::download_blob;
 pub use draft_release::draft_release;
 pub use enrol::enrol;
-pub use import_model::{import_client, import_model, lay_out};
+pub use import_model::{import_client, import_model, lay_out, sweep_imports};
 pub use list_assignments::list_assignments;
 pub use list_builds::{list_builds, show_build};
 pub use list_devices::{list_devices, show_device};
@@ -57,14 +57,14 @@ pub use upload_blob::upload_blob;
 
 use espalier_api::{
     error::ErrorCode,
-    page::{Page, PageQuery},
+    page::PageQuery,
     system::{ReadinessView, VersionView},
 };
 use espalier_domain::{
     audit::{Actor, AuditEntry},
     principal::Principal,
 };
-use espalier_protocol::{DeviceName, Tenant};
+use espalier_protocol::Tenant;
 use espalier_store::NewEvent;
 
 use crate::{
@@ -151,22 +151,8 @@ fn sentence(error: &impl std::fmt::Display) -> String {
     })
 }
 
-/// One page of a list that the store gives newest first.
-fn newest_page<T, V>(
-    rows: Vec<T>,
-    query: &PageQuery,
-    id: impl Fn(&T) -> String,
-    view: impl FnMut(T) -> V,
-) -> Page<V> {
-    let page = Page::after(rows, query, id);
-    Page {
-        items: page.items.into_iter().map(view).collect(),
-        next: page.next,
-    }
-}
-
-/// A list by device names is cut after a device name.
-fn device_cursor(query: &PageQuery) -> Outcome<Option<DeviceName>> {
+/// Where a page goes on: its list is cut after the row that is named by this.
+fn cursor<T: std::str::FromStr>(query: &PageQuery) -> Outcome<Option<T>> {
     let parse = |text: &String| {
         text.parse().map_err(|_| {
             Refusal::new(

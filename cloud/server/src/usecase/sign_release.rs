@@ -7,8 +7,9 @@ use espalier_api::{
     release::{ReleaseSignature, ReleaseView},
 };
 use espalier_domain::principal::Principal;
-use espalier_protocol::{Tenant, id::ReleaseId, release::ReleaseDocument};
-use espalier_store::{Metadata, Role, SignOutcome};
+use espalier_protocol::{Tenant, id::ReleaseId, release::ReleaseDocument, trust::DEPLOYER_TARGET};
+use espalier_store::{DeployerKeys, Metadata, Role, SignOutcome};
+use espalier_trust::deployer_target;
 use espalier_trust::tuf::{
     SignedFile, TargetFile, TrustedRoot, TrustedTargets, TufError, accept_targets, read_targets,
     sign_snapshot, sign_timestamp,
@@ -73,13 +74,22 @@ async fn publish(
     let mut outcome = SignOutcome::Overtaken;
     let mut version = 0;
     for _ in 0..TRIES {
-        let targets = accept(cloud, tenant, &root, document, signature).await?;
+        let current = newest_targets(cloud, tenant, &root).await?;
+        let targets = accept(cloud, &root, current.as_ref(), document, signature)?;
+        keep_named_files(cloud, &targets, document).await?;
         let edition = next_edition(cloud, tenant, &root, &targets).await?;
         version = targets.version().get();
         outcome = cloud
             .store()?
             .releases()
-            .sign(tenant, id, version, &edition, cloud.world.now())
+            .sign(
+                tenant,
+                id,
+                version,
+                &edition,
+                deployer_keys(current.as_ref(), &targets),
+                cloud.world.now(),
+            )
             .await?;
         if outcome != SignOutcome::Overtaken {
             break;
@@ -88,24 +98,54 @@ async fn publish(
     judge(outcome, id).map(|()| version)
 }
 
-async fn accept(
+async fn newest_targets(
     cloud: &Cloud,
     tenant: &Tenant,
     root: &TrustedRoot,
+) -> Outcome<Option<TrustedTargets>> {
+    let current = cloud.store()?.tuf().newest(tenant, Role::Targets).await?;
+    current
+        .map(|newest| read_targets(root, &newest.bytes))
+        .transpose()
+        .map_err(Refusal::internal)
+}
+
+/// The files that the targets name for the first time are there before anybody can ask for them.
+async fn keep_named_files(cloud: &Cloud, targets: &TrustedTargets, document: &[u8]) -> Outcome<()> {
+    let (file, deployer_json) =
+        deployer_target(&[cloud.authority.deployer.public_key()]).map_err(Refusal::internal)?;
+    if !targets.names(&file) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidSignature,
+            "The signed targets name other deployer keys than this server's; devices would believe nothing that it says.",
+        )
+        .with_hint("sign again with the `deployer.json` of this release's signing request"));
+    }
+    cloud.blobs.put(deployer_json).await?;
+    cloud.blobs.put(document.to_vec()).await.map(drop)
+}
+
+fn deployer_keys(current: Option<&TrustedTargets>, next: &TrustedTargets) -> DeployerKeys {
+    let keys = |targets: &TrustedTargets| targets.digest(DEPLOYER_TARGET);
+    match current.and_then(keys) == keys(next) {
+        true => DeployerKeys::Same,
+        false => DeployerKeys::Changed,
+    }
+}
+
+fn accept(
+    cloud: &Cloud,
+    root: &TrustedRoot,
+    current: Option<&TrustedTargets>,
     document: &[u8],
     signature: &ReleaseSignature,
 ) -> Outcome<TrustedTargets> {
     let name = ReleaseDocument::target_name(&espalier_protocol::Digest::of(document));
     let file = TargetFile::new(&name, document).map_err(Refusal::internal)?;
-    let current = cloud.store()?.tuf().newest(tenant, Role::Targets).await?;
-    let current = current
-        .map(|newest| read_targets(root, &newest.bytes))
-        .transpose()
-        .map_err(Refusal::internal)?;
     let good_until = cloud.world.now() + LEAST_LIFE;
     accept_targets(
         root,
-        current.as_ref(),
+        current,
         signature.targets_json.as_bytes(),
         &file,
         good_until,

@@ -3,7 +3,7 @@
 use espalier_api::{error::ErrorCode, rollout::RolloutView};
 use espalier_domain::{
     principal::Principal,
-    rollout::{RolloutRefusal, Verb},
+    rollout::{Rollout, RolloutRefusal, Verb},
 };
 use espalier_protocol::id::{AssignmentId, RolloutId};
 use espalier_store::{StartOutcome, VerbOutcome};
@@ -12,6 +12,7 @@ use super::{record, sentence, show_rollout};
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
+    view,
 };
 
 /// Does what an operator wants of a rollout.
@@ -40,15 +41,37 @@ pub async fn steer_rollout(
 }
 
 async fn start(cloud: &Cloud, who: &Principal, id: RolloutId) -> Outcome<()> {
-    // Ids are drawn inside the transaction; a machine without randomness is found out here.
-    cloud.world.id()?;
-    let new_id = || AssignmentId(cloud.world.id().unwrap_or_default());
-    match cloud
+    let new_id = assignment_ids(cloud)?;
+    let outcome = cloud
         .store()?
         .rollouts()
         .start(&who.tenant, id, cloud.world.now(), new_id)
-        .await?
-    {
+        .await?;
+    started(id, outcome)
+}
+
+/// Keeps a new rollout and starts it, or does neither.
+///
+/// # Errors
+/// `action_not_allowed` when no device can take the release.
+pub(super) async fn launch(cloud: &Cloud, rollout: &Rollout) -> Outcome<()> {
+    let new_id = assignment_ids(cloud)?;
+    let outcome = cloud
+        .store()?
+        .rollouts()
+        .launch(rollout, cloud.world.now(), new_id)
+        .await?;
+    started(rollout.id, outcome)
+}
+
+/// Ids are drawn inside the transaction; a machine without randomness is found out here.
+fn assignment_ids(cloud: &Cloud) -> Outcome<impl FnMut() -> AssignmentId> {
+    cloud.world.id()?;
+    Ok(|| AssignmentId(cloud.world.id().unwrap_or_default()))
+}
+
+fn started(id: RolloutId, outcome: StartOutcome) -> Outcome<()> {
+    match outcome {
         StartOutcome::Started { members, .. } => {
             tracing::info!(rollout = %id, members, "a rollout started");
             Ok(())
@@ -72,6 +95,10 @@ async fn act(cloud: &Cloud, who: &Principal, id: RolloutId, verb: Verb) -> Outco
     {
         VerbOutcome::Done(_) => Ok(()),
         VerbOutcome::Refused(refusal) => Err(not_allowed(id, refusal)),
+        VerbOutcome::Overtaken(newer) => Err(Refusal::new(
+            ErrorCode::ActionNotAllowed,
+            format!("Rollout {id}: {}", view::overtaken_words(newer)),
+        )),
         VerbOutcome::Absent => Err(Refusal::absent(format!("rollout {id}"))),
     }
 }

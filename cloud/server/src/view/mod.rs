@@ -10,7 +10,7 @@ pub use build::build;
 pub use device::{Surroundings, device};
 pub use model::{model, model_version};
 pub use release::release;
-pub use rollout::{assignment, rollout};
+pub use rollout::{assignment, overtaken_words, rollout};
 
 use espalier_api::{action::AllowedAction, event::FleetEvent};
 use espalier_store::Event;

@@ -6,39 +6,36 @@ use espalier_api::rollout::{
     StageSpec, StageView,
 };
 use espalier_domain::{
-    assignment::{Assignment, Goal, State, Underway},
+    assignment::{Assignment, Goal, Phase, State, Underway},
     release::Release,
     rollout::{
         OnFailure as KnownOnFailure, PauseReason, Rollout, RolloutState as Known, Stage,
         StageSize as KnownSize, StopReason, Tally, Verb, Verdict, judge,
     },
 };
-use espalier_protocol::{DeviceName, report::Failure};
+use espalier_protocol::{DeviceName, id::RolloutId, report::Failure};
 use jiff::Timestamp;
 
 use super::{action, word};
 
-/// A rollout as clients see it, from its stages' tallies.
+/// A rollout as clients see it, from its stages' tallies. One that is overtaken has nobody to send back.
 #[must_use]
 pub fn rollout(
     rollout: Rollout,
     release: &Release,
     tallies: &[Tally],
     left_out: Vec<(DeviceName, String)>,
+    overtaken_by: Option<RolloutId>,
     now: Timestamp,
 ) -> RolloutView {
     let none = Tally::default();
     let tally = |stage: usize| tallies.get(stage).unwrap_or(&none);
     let stages = rollout.policy.stages().iter().enumerate();
     let actions = Verb::ALL.into_iter().map(|verb| {
-        action(
-            verb.name(),
-            rollout
-                .state
-                .after(verb, tallies, now)
-                .err()
-                .map(|refusal| format!("{refusal}.")),
-        )
+        let refusal = rollout.state.after(verb, tallies, now).err();
+        let refusal = refusal.map(|refusal| format!("{refusal}."));
+        let overtaken = overtaken_by.filter(|_| verb == Verb::Revert);
+        action(verb.name(), refusal.or(overtaken.map(overtaken_words)))
     });
     RolloutView {
         id: rollout.id,
@@ -61,6 +58,14 @@ pub fn rollout(
             .collect(),
         actions: actions.collect(),
     }
+}
+
+/// Why a rollout whose devices a newer one has told since cannot be reverted.
+#[must_use]
+pub fn overtaken_words(newer: RolloutId) -> String {
+    format!(
+        "Every device that it told has been told by rollout {newer} since: only that one can send them back."
+    )
 }
 
 fn state(state: &Known) -> RolloutState {
@@ -169,11 +174,14 @@ fn progress(place: usize, stage: &Stage, tally: &Tally, state: &Known) -> StageP
         Known::Running { stage: open, .. } | Known::Paused { stage: open, .. } => number <= *open,
         Known::Completed { .. } => true,
         Known::Aborted { .. } | Known::Reverting { .. } | Known::Reverted { .. } => {
-            tally.underway() + tally.decided() + tally.returning() > 0
+            tally.total() > tally.pending() + tally.count(Phase::Cancelled)
         }
     };
     match (opened, judge(number, &stage.gate, tally, excused)) {
         (false, _) => StageProgress::Waiting,
+        (true, _) if matches!(state, Known::Reverting { .. } | Known::Reverted { .. }) => {
+            StageProgress::Reverted
+        }
         (true, Verdict::Wait) => StageProgress::Open,
         (true, Verdict::Pass) => StageProgress::Passed,
         (true, Verdict::Stop(_)) => StageProgress::Failed,

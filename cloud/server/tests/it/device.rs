@@ -64,10 +64,7 @@ pub fn key() -> KeyPair {
 /// An HTTPS client that believes the claim's authority, with or without a certificate of its own.
 pub fn https(claim: &Claim, own: Option<(&str, &KeyPair)>) -> reqwest::Client {
     let ca = Certificate::from_pem(claim.ca_pem.as_bytes()).unwrap();
-    // A drain waits for connections, idle ones too.
-    let builder = reqwest::Client::builder()
-        .tls_certs_only([ca])
-        .pool_max_idle_per_host(0);
+    let builder = reqwest::Client::builder().tls_certs_only([ca]);
     let builder = match own {
         None => builder,
         Some((chain, key)) => {

@@ -228,6 +228,17 @@ async fn child_comes_in_through_its_gateway() {
         name: "hall".parse().unwrap(),
         door: "https://192.0.2.1:7480/".parse().unwrap(),
     };
+    // Nobody could dial it: the device would find out at its site.
+    let clear_text = ViaGateway {
+        door: "http://192.0.2.1:7480/".parse().unwrap(),
+        ..via.clone()
+    };
+    let undialable = CreateClaim {
+        gateway: Some(clear_text),
+        ..CreateClaim::default()
+    };
+    let refused = stack.call(Method::POST, "/claims", Some(&undialable)).await;
+    assert_eq!(problem(refused).await.code, ErrorCode::InvalidValue);
     let child_claim = claim(
         &stack,
         &CreateClaim {

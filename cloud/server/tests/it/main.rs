@@ -10,6 +10,7 @@ mod device;
 mod enrolment;
 mod full_disk;
 mod operators;
+mod releases;
 mod reports;
 mod restart;
 mod stack;

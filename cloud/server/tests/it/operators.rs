@@ -83,6 +83,12 @@ async fn nonsense_is_answered_with_a_problem() {
         ),
         (
             Method::GET,
+            "/builds?after=yesterday",
+            None,
+            ErrorCode::MalformedParameter,
+        ),
+        (
+            Method::GET,
             "/builds/not-an-id",
             None,
             ErrorCode::MalformedParameter,
@@ -186,6 +192,35 @@ async fn damaged_upload_leaves_nothing() {
         .await
         .unwrap();
     assert_eq!(fetched, good);
+    stack.stop().await;
+}
+
+/// Another tenant's file: it is in the store, and its digest may be known from a log or a manifest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_others_sent_is_not_there() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let theirs = Digest::of(b"theirs");
+    let name = theirs.to_string();
+    let folder = stack.folder.path().join("blobs/sha256").join(&name[..2]);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(&name), b"theirs").unwrap();
+
+    let path = format!("/blobs/{theirs}");
+    let read = stack.call(Method::GET, &path, None::<&()>).await;
+    assert_eq!(problem(read).await.code, ErrorCode::NotFound);
+    let model = json!({ "from": "files", "files": [{ "path": "model.onnx", "digest": theirs }] });
+    let import = stack
+        .call(Method::POST, "/models/m/versions", Some(&model))
+        .await;
+    assert_eq!(problem(import).await.code, ErrorCode::NotFound);
+
+    let url = format!("{}/api/v1{path}", stack.endpoints.api);
+    let sent = stack.http.put(url).bearer_auth(&stack.token).body("theirs");
+    assert_eq!(sent.send().await.unwrap().status(), StatusCode::OK);
+    let read = stack.call(Method::GET, &path, None::<&()>).await;
+    assert_eq!(read.bytes().await.unwrap(), &b"theirs"[..]);
     stack.stop().await;
 }
 

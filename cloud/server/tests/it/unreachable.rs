@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use espalier_api::{claim::CreateClaim, device::DeviceView, error::ErrorCode, page::Page};
 use espalier_embedded::postgres::{EmbeddedPostgres, PostgresConfig, Programs, Survives};
 use espalier_protocol::{
+    claim::Uplink,
     enrol::Role,
     topic::{Channel, Topic},
 };
@@ -37,7 +38,11 @@ async fn database_that_is_away_at_the_start_and_in_the_middle() {
     postgres.stop().await;
 
     let stack = Stack::launch(tempdir().unwrap(), |flags| flags.database_url = Some(url)).await;
-    stack.misses("database").await;
+    assert_eq!(
+        stack.misses("database").await,
+        "The database does not answer now.",
+        "everybody may read it, so it says nothing of addresses and files"
+    );
     refused_for_want_of_the_database(&stack).await;
     let postgres = EmbeddedPostgres::start(config.clone()).await.unwrap();
     stack.ready().await;
@@ -103,12 +108,24 @@ async fn external_broker_that_is_away_or_speaks_nonsense() {
         flags.broker_listen = None;
     })
     .await;
-    stack.misses("broker").await;
+    let said = stack.misses("broker").await;
+    assert_eq!(said, "The broker does not answer now.");
     eventually("the API to answer without a broker", async || {
         let answer = stack.call(Method::GET, "/devices", None::<&()>).await;
         (answer.status() == StatusCode::OK).then_some(())
     })
     .await;
+
+    let claim = claim(&stack, &CreateClaim::default()).await;
+    let Uplink::Cloud { broker_ca_pem, .. } = claim.uplink else {
+        panic!("the claim leads to a gateway")
+    };
+    assert_eq!(
+        broker_ca_pem,
+        Some(cert.pem()),
+        "devices believe whom the server believes"
+    );
+    assert_ne!(claim.ca_pem, cert.pem(), "and at no other door");
 
     let press = |channel| Topic::new("default/press-1".parse().unwrap(), channel);
     let broker = start(vec![

@@ -1,8 +1,8 @@
 //! Loading assignments to change them, and writing them back in one statement.
 
 use espalier_domain::Assignment;
-use espalier_protocol::Tenant;
 use espalier_protocol::id::{AssignmentId, RolloutId};
+use espalier_protocol::{DeviceName, Tenant};
 use sqlx::{PgExecutor, Postgres, Transaction};
 
 use super::row::{AssignmentRow, Changed};
@@ -17,6 +17,8 @@ pub(crate) enum Selection<'a> {
     Pending(RolloutId),
     /// Those of a rollout whose devices were told to install.
     Told(RolloutId),
+    /// Those of a device that have not ended.
+    Open(&'a DeviceName),
 }
 
 /// Loads and locks, always in the order of ids, so that two writers never wait for each other in a circle.
@@ -25,15 +27,13 @@ pub(crate) async fn load_for_update(
     tenant: &Tenant,
     selection: Selection<'_>,
 ) -> Result<Vec<Assignment>, StoreError> {
-    let (ids, rollout, told) = match selection {
-        Selection::These(ids) => (
-            Some(ids.iter().map(|id| id.0).collect::<Vec<_>>()),
-            None,
-            false,
-        ),
-        Selection::Pending(rollout) => (None, Some(rollout.0), false),
-        Selection::Told(rollout) => (None, Some(rollout.0), true),
-    };
+    let (mut ids, mut rollout, mut told, mut device) = (None, None, false, None);
+    match selection {
+        Selection::These(these) => ids = Some(these.iter().map(|id| id.0).collect::<Vec<_>>()),
+        Selection::Pending(of) => rollout = Some(of.0),
+        Selection::Told(of) => (rollout, told) = (Some(of.0), true),
+        Selection::Open(of) => device = Some(of.as_str()),
+    }
     let rows = sqlx::query_as!(
         AssignmentRow,
         r#"SELECT a.assignment_id, a.rollout_id, a.release_id, a.device, a.stage, a.class, a.model, a.bundle,
@@ -44,11 +44,13 @@ pub(crate) async fn load_for_update(
                AND ($2::uuid[] IS NULL OR a.assignment_id = ANY($2))
                AND ($3::uuid IS NULL OR a.rollout_id = $3 AND a.goal = 'install'
                     AND CASE WHEN $4 THEN a.attempt > 0 AND a.phase <> 'withdrawn' ELSE a.phase = 'pending' END)
+               AND ($5::text IS NULL OR a.device = $5 AND (a.phase = 'pending' OR a.step IS NOT NULL))
            ORDER BY a.assignment_id FOR UPDATE OF a"#,
         tenant.as_str(),
         ids.as_deref(),
         rollout,
         told,
+        device,
     )
     .fetch_all(&mut **transaction)
     .await?;

@@ -1,10 +1,11 @@
 //! What devices refused: kept apart from the log of events, which is for who looks on, and in no report's shadow: a
 //! refusal that comes late is as true as one that comes first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use espalier_domain::device::Refused;
 use espalier_domain::observation::Observation;
+use espalier_protocol::report::Refusal;
 use espalier_protocol::{DeviceIdentity, DeviceName, Tenant};
 use sqlx::PgConnection;
 
@@ -12,41 +13,54 @@ use super::Devices;
 use crate::StoreError;
 use crate::events::NewEvent;
 use crate::moment::Moment;
-use crate::row::{Row, signed, to_json};
+use crate::row::{Row, names, signed, to_json};
 
 /// Most refusals that are kept of a device. Stops one that is lied to, or lies, from filling the database.
 const KEPT: i64 = 20;
 
 impl Devices<'_> {
-    /// The last refusals of a device, newest first; at most 20 are kept.
+    /// The last refusals of each of these devices, newest first; at most 20 of one are kept. A device that refused
+    /// nothing is not there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn refused(&self, identity: &DeviceIdentity) -> Result<Vec<Refused>, StoreError> {
+    pub async fn refused(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceName],
+    ) -> Result<BTreeMap<DeviceName, Vec<Refused>>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT received_at AS "received_at: Moment", refusal FROM device_refusals
-               WHERE tenant_id = $1 AND device = $2 ORDER BY boot DESC, seq DESC, ordinal DESC"#,
-            identity.tenant.as_str(),
-            identity.device.as_str(),
+            r#"SELECT device, received_at AS "received_at: Moment", refusal FROM device_refusals
+               WHERE tenant_id = $1 AND device = ANY($2) ORDER BY device, boot DESC, seq DESC, ordinal DESC"#,
+            tenant.as_str(),
+            &names(devices),
         )
         .fetch_all(&self.store.pool)
         .await?;
-        let row = Row::of("device_refusals", identity);
-        rows.into_iter()
-            .map(|columns| {
-                Ok(Refused {
-                    at: columns.received_at.0,
-                    refusal: row.json("refusal", columns.refusal)?,
-                })
-            })
-            .collect()
+        let mut refused: BTreeMap<DeviceName, Vec<Refused>> = BTreeMap::new();
+        for columns in rows {
+            let row = Row::of(
+                "device_refusals",
+                format_args!("{tenant}/{}", columns.device),
+            );
+            let refusal = Refused {
+                at: columns.received_at.0,
+                refusal: row.json("refusal", columns.refusal)?,
+            };
+            refused
+                .entry(row.parse("device", &columns.device)?)
+                .or_default()
+                .push(refusal);
+        }
+        Ok(refused)
     }
 }
 
 /// A refusal's place among those of a tenant: device, boot, seq, and its number in the report.
 type Place = (String, i64, i64, i32);
 
-/// Keeps what reports of known devices say that was refused; gives what was not known before.
+/// Keeps what reports of known devices say that was refused; gives what was not known before: one event for each report,
+/// whatever it lists. Stops a device that lies from crowding the others' news out.
 pub(crate) async fn keep(
     transaction: &mut PgConnection,
     tenant: &Tenant,
@@ -59,8 +73,34 @@ pub(crate) async fn keep(
     let mut news = columns.insert(transaction, tenant).await?;
     let dropped = drop_oldest(transaction, tenant, &columns.devices).await?;
     // One that was dropped long ago and is delivered again is no news.
-    news.retain(|(place, _)| !dropped.contains(place));
-    Ok(news.into_iter().map(|(_, event)| event).collect())
+    news.retain(|place, _| !dropped.contains(place));
+    let mut reports: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for ((device, boot, seq, _), refused) in news {
+        reports
+            .entry((device, boot, seq))
+            .or_default()
+            .push(refused);
+    }
+    let told = reports
+        .into_iter()
+        .filter_map(|((device, ..), refused)| told(tenant, &device, &refused));
+    told.collect()
+}
+
+/// The first refusal of a report speaks for all of them.
+fn told(
+    tenant: &Tenant,
+    device: &str,
+    refused: &[(Moment, Refusal)],
+) -> Option<Result<NewEvent, StoreError>> {
+    let (at, Refusal { attack, detail }) = refused.first()?;
+    let device = Row::of("device_refusals", device).parse("device", device);
+    Some(device.map(|device: DeviceName| NewEvent {
+        at: at.0,
+        kind: "device.refused".to_owned(),
+        subject: DeviceIdentity::new(tenant.clone(), device).to_string(),
+        payload: serde_json::json!({ "attack": attack, "detail": detail, "refusals": refused.len() }),
+    }))
 }
 
 #[derive(Default)]
@@ -93,7 +133,7 @@ impl Columns {
         &self,
         transaction: &mut PgConnection,
         tenant: &Tenant,
-    ) -> Result<Vec<(Place, NewEvent)>, StoreError> {
+    ) -> Result<BTreeMap<Place, (Moment, Refusal)>, StoreError> {
         let rows = sqlx::query!(
             r#"INSERT INTO device_refusals (tenant_id, device, boot, seq, ordinal, received_at, refusal)
                SELECT $1, new.device, new.boot, new.seq, new.ordinal, new.received_at, new.refusal
@@ -114,17 +154,9 @@ impl Columns {
         rows.into_iter()
             .map(|columns| {
                 let row = Row::of("device_refusals", &columns.device);
-                let device: DeviceName = row.parse("device", &columns.device)?;
-                let event = NewEvent {
-                    at: columns.received_at.0,
-                    kind: "device.refused".to_owned(),
-                    subject: DeviceIdentity::new(tenant.clone(), device).to_string(),
-                    payload: columns.refusal,
-                };
-                Ok((
-                    (columns.device, columns.boot, columns.seq, columns.ordinal),
-                    event,
-                ))
+                let refusal = row.json("refusal", columns.refusal)?;
+                let place = (columns.device, columns.boot, columns.seq, columns.ordinal);
+                Ok((place, (columns.received_at, refusal)))
             })
             .collect()
     }

@@ -36,6 +36,7 @@ pub(super) async fn take_in(
             .push((index, observation));
     }
     let mut outcomes: BTreeMap<usize, TakenIn> = BTreeMap::new();
+    let mut news = Vec::new();
     for (tenant, reports) in by_tenant {
         let mut batch = Batch {
             transaction: &mut transaction,
@@ -43,6 +44,11 @@ pub(super) async fn take_in(
             events: Vec::new(),
         };
         outcomes.extend(batch.take_in(&reports).await?);
+        news.push((tenant, batch.events));
+    }
+    // Last of all, because appending holds a lock that every writer of events takes after its rows.
+    for (tenant, events) in news {
+        tell(&mut transaction, tenant, &events).await?;
     }
     transaction.commit().await?;
     Ok(outcomes.into_values().collect())
@@ -83,17 +89,11 @@ impl Batch<'_> {
         self.store_newest(newest.values().copied()).await?;
         let mut applied = self.apply_progress(&accepted).await?;
         self.keep_refusals(&accepted).await?;
-        self.tell().await?;
 
         let outcome = |(index, report): &(usize, &Observation)| {
             let stored = freshness.get(index).map(|fresh| TakenIn::Stored {
                 freshness: *fresh,
                 applied: applied.remove(index),
-                acknowledge: last
-                    .get(&report.device.device)
-                    .copied()
-                    .flatten()
-                    .unwrap_or(report.position),
             });
             (
                 *index,
@@ -301,14 +301,18 @@ impl Batch<'_> {
         self.events.extend(news);
         Ok(())
     }
+}
 
-    async fn tell(&mut self) -> Result<(), StoreError> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        Signal::Rollouts(self.tenant.clone())
-            .send(&mut **self.transaction)
-            .await?;
-        events::append(self.transaction, self.tenant, &self.events).await
+async fn tell(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant: &Tenant,
+    news: &[NewEvent],
+) -> Result<(), StoreError> {
+    if news.is_empty() {
+        return Ok(());
     }
+    Signal::Rollouts(tenant.clone())
+        .send(&mut **transaction)
+        .await?;
+    events::append(transaction, tenant, news).await
 }

@@ -10,7 +10,7 @@ use espalier_protocol::{DeviceName, Tenant};
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::{Rollouts, become_state, state_event};
+use super::{Rollouts, become_state, overtaken, state_event};
 use crate::assignments::{Selection, load_for_update, phase_event, save};
 use crate::events::NewEvent;
 use crate::row::{Row, signed};
@@ -89,8 +89,16 @@ impl Execution<'_> {
             }
             Step::SendBack => {
                 let told = Selection::Told(self.id);
+                let overtaken =
+                    overtaken::assignments(&mut *self.transaction, self.tenant, self.id).await?;
                 let changed = self
-                    .change(told, |assignment| assignment.send_back(now))
+                    .change(told, |assignment| {
+                        if overtaken.contains(&assignment.id) {
+                            assignment.withdraw();
+                        } else {
+                            assignment.send_back(now);
+                        }
+                    })
                     .await?;
                 self.tell(&changed).await
             }

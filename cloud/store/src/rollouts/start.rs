@@ -1,6 +1,6 @@
 //! Starting a rollout: devices are enlisted once, in one transaction with the first stage's opening.
 
-use espalier_domain::release::ReleaseRefusal;
+use espalier_domain::release::{Release, ReleaseRefusal};
 use espalier_domain::rollout::{
     Candidate, Enlistment, LeftOut, Rollout, RolloutRefusal, RolloutState, Verb, enlist,
 };
@@ -9,7 +9,7 @@ use espalier_protocol::{DeviceName, ModelName, Tenant};
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::{Rollouts, become_state, lock, state_event};
+use super::{Rollouts, become_state, insert, lock, state_event};
 use crate::row::Row;
 use crate::{Signal, StoreError, events};
 
@@ -29,7 +29,7 @@ pub enum StartOutcome {
         /// The devices that were selected and not taken.
         left_out: Vec<(DeviceName, LeftOut)>,
     },
-    /// No device can be taken; it stays a draft.
+    /// No device can be taken; nothing has changed.
     Nobody {
         /// The devices that were selected and not taken.
         left_out: Vec<(DeviceName, LeftOut)>,
@@ -43,7 +43,35 @@ pub enum StartOutcome {
 }
 
 impl Rollouts<'_> {
-    /// Starts a rollout: enlists devices, and opens the first stage. `new_id` makes the assignments' ids.
+    /// Keeps a new rollout and starts it, or does neither: one that cannot start leaves no draft behind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn launch(
+        &self,
+        rollout: &Rollout,
+        now: Timestamp,
+        new_id: impl FnMut() -> AssignmentId,
+    ) -> Result<StartOutcome, StoreError> {
+        let release = match self.signed(rollout).await? {
+            Ok(release) => release,
+            Err(refusal) => return Ok(StartOutcome::NotSigned(refusal)),
+        };
+        let mut transaction = self.store.begin().await?;
+        insert(&mut *transaction, rollout).await?;
+        open(
+            transaction,
+            &rollout.tenant,
+            rollout.id,
+            &release,
+            now,
+            new_id,
+        )
+        .await
+    }
+
+    /// Starts a rollout that was kept before: enlists devices, and opens the first stage. `new_id` makes the
+    /// assignments' ids.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -57,43 +85,68 @@ impl Rollouts<'_> {
         let Some(rollout) = self.find(tenant, id).await? else {
             return Ok(StartOutcome::Absent);
         };
-        let Some(release) = self.store.releases().find(tenant, rollout.release).await? else {
-            return Err(Row::of("rollouts", id).wrong("release_id", "there is no such release"));
+        let release = match self.signed(&rollout).await? {
+            Ok(release) => release,
+            Err(refusal) => return Ok(StartOutcome::NotSigned(refusal)),
         };
-        if let Err(refusal) = release.require_signed() {
-            return Ok(StartOutcome::NotSigned(refusal));
-        }
-        let mut transaction = self.store.begin().await?;
-        one_start_at_a_time(&mut transaction, tenant, &rollout.model).await?;
-        let Some(rollout) = lock(&mut transaction, tenant, id).await? else {
-            return Ok(StartOutcome::Absent);
-        };
-        let state = match rollout.state.after(Verb::Start, &[], now) {
-            Ok(state) => state,
-            Err(refusal) => return Ok(StartOutcome::Refused(refusal)),
-        };
-        let candidates = candidates(&mut transaction, tenant, &rollout.model).await?;
-        let enlistment = enlist(id, &rollout.policy, &release, &candidates);
-        if enlistment.members.is_empty() {
-            return Ok(StartOutcome::Nobody {
-                left_out: enlistment.left_out,
-            });
-        }
-        insert_members(&mut transaction, tenant, &rollout, &enlistment, new_id).await?;
-        insert_left_out(&mut transaction, tenant, id, &enlistment.left_out).await?;
-        become_state(&mut transaction, tenant, id, &state).await?;
-        events::append(&mut transaction, tenant, &[state_event(id, &state, now)]).await?;
-        Signal::Rollouts(tenant.clone())
-            .send(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        let members = enlistment.members.len() as u64;
-        Ok(StartOutcome::Started {
-            state,
-            members,
-            left_out: enlistment.left_out,
-        })
+        let transaction = self.store.begin().await?;
+        open(transaction, tenant, id, &release, now, new_id).await
     }
+
+    /// The release of a rollout, if it is signed.
+    async fn signed(
+        &self,
+        rollout: &Rollout,
+    ) -> Result<Result<Release, ReleaseRefusal>, StoreError> {
+        let releases = self.store.releases();
+        let Some(release) = releases.find(&rollout.tenant, rollout.release).await? else {
+            return Err(
+                Row::of("rollouts", rollout.id).wrong("release_id", "there is no such release")
+            );
+        };
+        let refusal = release.require_signed().err();
+        Ok(refusal.map_or(Ok(release), Err))
+    }
+}
+
+/// Enlists devices and opens the first stage; commits only when the rollout has started.
+async fn open(
+    mut transaction: Transaction<'static, Postgres>,
+    tenant: &Tenant,
+    id: RolloutId,
+    release: &Release,
+    now: Timestamp,
+    new_id: impl FnMut() -> AssignmentId,
+) -> Result<StartOutcome, StoreError> {
+    one_start_at_a_time(&mut transaction, tenant, release.model()).await?;
+    let Some(rollout) = lock(&mut transaction, tenant, id).await? else {
+        return Ok(StartOutcome::Absent);
+    };
+    let state = match rollout.state.after(Verb::Start, &[], now) {
+        Ok(state) => state,
+        Err(refusal) => return Ok(StartOutcome::Refused(refusal)),
+    };
+    let candidates = candidates(&mut transaction, tenant, &rollout.model).await?;
+    let enlistment = enlist(id, &rollout.policy, release, &candidates);
+    if enlistment.members.is_empty() {
+        return Ok(StartOutcome::Nobody {
+            left_out: enlistment.left_out,
+        });
+    }
+    insert_members(&mut transaction, tenant, &rollout, &enlistment, new_id).await?;
+    insert_left_out(&mut transaction, tenant, id, &enlistment.left_out).await?;
+    become_state(&mut transaction, tenant, id, &state).await?;
+    events::append(&mut transaction, tenant, &[state_event(id, &state, now)]).await?;
+    Signal::Rollouts(tenant.clone())
+        .send(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let members = enlistment.members.len() as u64;
+    Ok(StartOutcome::Started {
+        state,
+        members,
+        left_out: enlistment.left_out,
+    })
 }
 
 /// Two rollouts of one model that start together would both find a device free.

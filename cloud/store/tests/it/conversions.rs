@@ -9,8 +9,8 @@ use espalier_store::Written;
 
 use crate::database::fresh;
 use crate::fixture::{
-    acme, active, device, enrol, later, model, now, product, progress, queued_build, serving,
-    signed_release, started_rollout,
+    acme, active, device, enrol, later, model, newest_assignment, now, product, progress,
+    queued_build, serving, signed_release, started_rollout,
 };
 use crate::rollouts::settle;
 
@@ -31,7 +31,7 @@ async fn model_versions() {
         database
             .store
             .models()
-            .list(&acme(), Some(&version.model), 10)
+            .versions(&acme(), &version.model, None, 10)
             .await
             .unwrap(),
         [version]
@@ -41,7 +41,7 @@ async fn model_versions() {
         database
             .store
             .models()
-            .list(&acme(), Some(&other), 10)
+            .versions(&acme(), &other, None, 10)
             .await
             .unwrap(),
         []
@@ -128,7 +128,7 @@ async fn builds_in_every_state() {
     assert_eq!(
         store
             .builds()
-            .list(&acme(), Some(version.id), 3)
+            .list(&acme(), Some(version.id), None, 3)
             .await
             .unwrap()
             .len(),
@@ -232,14 +232,7 @@ async fn assignments_in_every_phase() {
         .unwrap();
     let release = signed_release(store).await;
     let rollout = started_rollout(store, &release, 1).await;
-    let read = async || {
-        store
-            .assignments()
-            .of_device(&device("press-1"), 1)
-            .await
-            .unwrap()
-            .remove(0)
-    };
+    let read = async || newest_assignment(store, "press-1").await.unwrap();
     assert_eq!(read().await.phase(), Phase::Pending);
     settle(store, rollout, now()).await;
     let sent = read().await;

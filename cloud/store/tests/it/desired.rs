@@ -1,13 +1,16 @@
 //! Desired states on their way, cut at every step.
 
+use espalier_domain::release::Release;
 use espalier_domain::rollout::Verb;
 use espalier_protocol::desired::Action;
 use espalier_protocol::report::Installed;
-use espalier_store::{Signed, Store, ToCompose, Written};
+use espalier_store::{DeployerKeys, SignOutcome, Signed, Store, ToCompose, Written};
+use futures::future::join_all;
 
 use crate::database::fresh;
 use crate::fixture::{
-    acme, device, enrol, later, now, observation, serving, signed_release, started_rollout,
+    acme, device, draft_release, enrol, later, model, now, observation, passed_build, serving,
+    signed_release, started_rollout,
 };
 use crate::rollouts::settle;
 
@@ -187,7 +190,7 @@ async fn states_are_signed_anew_before_they_end() {
 }
 
 #[tokio::test]
-async fn a_revoked_device_is_told_nothing_more() {
+async fn what_was_signed_for_a_device_before_it_was_revoked_is_not_published() {
     let database = fresh().await;
     let store = &database.store;
     enrol(store, &["press-1"]).await;
@@ -199,4 +202,58 @@ async fn a_revoked_device_is_told_nothing_more() {
         .await
         .unwrap();
     assert_eq!(store.desired().to_compose(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_signed_before_a_revocation_is_not_published() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let rollout = started_rollout(store, &signed_release(store).await, 1).await;
+    settle(store, rollout, now()).await;
+    let waiting = one(store).await;
+    let _kept = store.desired().put(&signed(&waiting)).await.unwrap();
+    assert_eq!(store.desired().to_publish(10).await.unwrap().len(), 1);
+    let _revoked = store
+        .devices()
+        .revoke(&device("press-1"), "stolen", now())
+        .await
+        .unwrap();
+    assert_eq!(store.desired().to_publish(10).await.unwrap(), []);
+}
+
+/// Devices that know the new keys believe nothing that the old ones signed.
+#[tokio::test]
+async fn other_deployer_keys_have_every_state_signed_anew() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let version = model(store).await;
+    let build = passed_build(store, &version, "x86").await;
+    let builds = [build];
+    let drafts = [0; 3].map(|_| draft_release(store, &version, &builds));
+    let [first, same, changed] = join_all(drafts).await.try_into().unwrap();
+    let sign = async |release: &Release, version, deployer| {
+        let releases = store.releases();
+        let outcome = releases
+            .sign(&acme(), release.id(), version, &[], deployer, now())
+            .await;
+        assert_eq!(outcome.unwrap(), SignOutcome::Signed);
+    };
+    sign(&first, 2, DeployerKeys::Same).await;
+    let rollout = started_rollout(store, &first, 1).await;
+    settle(store, rollout, now()).await;
+    let before = one(store).await;
+    let _kept = store.desired().put(&signed(&before)).await.unwrap();
+
+    sign(&same, 3, DeployerKeys::Same).await;
+    assert_eq!(store.desired().to_compose(10).await.unwrap(), []);
+    sign(&changed, 4, DeployerKeys::Changed).await;
+    let after = one(store).await;
+    assert_eq!(after.sequence, before.sequence + 1);
+    assert_eq!(after.models, before.models);
+
+    let later = store.releases().signed_after(&acme(), 2).await.unwrap();
+    let later: Vec<_> = later.iter().map(Release::id).collect();
+    assert_eq!(later, [same.id(), changed.id()], "in the order of editions");
 }

@@ -7,7 +7,7 @@ use espalier_domain::model::{ModelFile, ModelVersion};
 use espalier_domain::observation::{Observation, Position};
 use espalier_domain::release::{Release, ReleaseRefusal, draft};
 use espalier_domain::rollout::{Gate, Policy, Rollout, RolloutState, StageSize};
-use espalier_domain::{Percent, Selector};
+use espalier_domain::{Assignment, Percent, Selector};
 use espalier_protocol::enrol::Role;
 use espalier_protocol::id::{
     AssignmentId, BuildId, ClaimId, JobId, ModelVersionId, ReleaseId, RolloutId,
@@ -17,10 +17,10 @@ use espalier_protocol::job::{Evaluation, GateVerdict};
 use espalier_protocol::manifest::FileEntry;
 use espalier_protocol::report::{Activation, AssignmentProgress, Installed, ModelState, Step};
 use espalier_protocol::trust::PublicKey;
-use espalier_protocol::{DeviceIdentity, Digest, Tenant};
+use espalier_protocol::{DeviceIdentity, DeviceName, Digest, Tenant};
 use espalier_store::{
-    CertificateRecord, EnrolOutcome, Enrolment, NewClaim, NewRelease, SignOutcome, StartOutcome,
-    Store,
+    CertificateRecord, DeployerKeys, EnrolOutcome, Enrolment, NewClaim, NewRelease, SignOutcome,
+    StartOutcome, Store, StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -232,7 +232,7 @@ pub async fn signed_release(store: &Store) -> Release {
     let release = draft_release(store, &version, &[build]).await;
     let signed = store
         .releases()
-        .sign(&acme(), release.id(), 2, &[], now())
+        .sign(&acme(), release.id(), 2, &[], DeployerKeys::Same, now())
         .await
         .unwrap();
     assert_eq!(signed, SignOutcome::Signed);
@@ -254,8 +254,8 @@ pub fn policy(canary: u32) -> Policy {
     Policy::canary_then_rest(Selector::All, StageSize::Count(canary), gate).unwrap()
 }
 
-pub async fn draft_rollout(store: &Store, release: &Release, policy: Policy) -> RolloutId {
-    let rollout = Rollout {
+pub fn rollout(release: &Release, policy: Policy) -> Rollout {
+    Rollout {
         id: RolloutId(new_id()),
         tenant: acme(),
         release: release.id(),
@@ -264,7 +264,11 @@ pub async fn draft_rollout(store: &Store, release: &Release, policy: Policy) -> 
         created_at: now(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         state: RolloutState::Draft,
-    };
+    }
+}
+
+pub async fn draft_rollout(store: &Store, release: &Release, policy: Policy) -> RolloutId {
+    let rollout = rollout(release, policy);
     store.rollouts().create(&rollout).await.unwrap();
     rollout.id
 }
@@ -284,6 +288,14 @@ pub async fn started_rollout(store: &Store, release: &Release, canary: u32) -> R
         StartOutcome::Started { .. }
     ));
     rollout
+}
+
+/// A device's newest assignment.
+pub async fn newest_assignment(store: &Store, name: &str) -> Result<Assignment, StoreError> {
+    let name: DeviceName = name.parse().unwrap();
+    let names = std::slice::from_ref(&name);
+    let found = store.assignments().of_devices(&acme(), names, 1).await;
+    found.map(|mut found| found.remove(&name).unwrap().remove(0))
 }
 
 pub fn observation(name: &str, seq: u64) -> Observation {

@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::database::{Database, fresh};
 use crate::fixture::{
-    acme, device, enrol, model, now, queued_build, signed_release, started_rollout,
+    acme, device, enrol, model, newest_assignment, now, queued_build, signed_release,
+    started_rollout,
 };
 use crate::rollouts::settle;
 
@@ -207,11 +208,7 @@ async fn an_assignment_whose_columns_disagree_is_found_out() {
         .await
         .unwrap();
     names(
-        store
-            .assignments()
-            .of_device(&device("a"), 1)
-            .await
-            .unwrap_err(),
+        newest_assignment(store, "a").await.unwrap_err(),
         "assignments",
         "phase",
     );

@@ -13,6 +13,8 @@ mod events;
 mod fixture;
 mod impossible_rows;
 mod jobs;
+mod lists;
+mod overtaken;
 mod releases;
 mod reports;
 mod rollouts;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use espalier_domain::release::{ReleaseRefusal, ReleaseState, draft};
 use espalier_protocol::id::ReleaseId;
-use espalier_store::{DraftError, Metadata, NewRelease, Role, SignOutcome, Written};
+use espalier_store::{DeployerKeys, DraftError, Metadata, NewRelease, Role, SignOutcome, Written};
 use futures::future::join_all;
 
 use crate::database::fresh;
@@ -75,7 +75,7 @@ async fn a_signature_that_was_overtaken_leaves_the_release_a_draft() {
     let sign = async |id, files: &[Metadata]| {
         store
             .releases()
-            .sign(&acme(), id, 2, files, now())
+            .sign(&acme(), id, 2, files, DeployerKeys::Same, now())
             .await
             .unwrap()
     };

@@ -4,7 +4,7 @@ use espalier_domain::rollout::{
     LeftOut, PauseReason, Plan, RolloutState, Step as PlanStep, Tally, Verb, plan,
 };
 use espalier_domain::{Assignment, Phase};
-use espalier_protocol::id::RolloutId;
+use espalier_protocol::id::{AssignmentId, RolloutId};
 use espalier_protocol::report::{Failure, FailureKind, Installed, Step};
 use espalier_store::{StartOutcome, Store, VerbOutcome, Written};
 use futures::future::join_all;
@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use crate::database::fresh;
 use crate::fixture::{
-    acme, active, device, draft_release, draft_rollout, enrol, later, model, now, passed_build,
-    policy, progress, serving, signed_release, start, started_rollout,
+    acme, active, device, draft_release, draft_rollout, enrol, later, model, new_id, now,
+    passed_build, policy, progress, rollout, serving, signed_release, start, started_rollout,
 };
 
 /// Plans and executes until there is only waiting to do, as the reconciler does.
@@ -37,7 +37,7 @@ pub async fn settle(store: &Store, rollout: RolloutId, at: Timestamp) {
     }
 }
 
-async fn state(store: &Store, rollout: RolloutId) -> RolloutState {
+pub async fn state(store: &Store, rollout: RolloutId) -> RolloutState {
     store
         .rollouts()
         .find(&acme(), rollout)
@@ -47,7 +47,7 @@ async fn state(store: &Store, rollout: RolloutId) -> RolloutState {
         .state
 }
 
-async fn assignments(store: &Store, rollout: RolloutId) -> Vec<Assignment> {
+pub async fn assignments(store: &Store, rollout: RolloutId) -> Vec<Assignment> {
     store
         .assignments()
         .of_rollout(&acme(), rollout, None, 1000)
@@ -56,7 +56,12 @@ async fn assignments(store: &Store, rollout: RolloutId) -> Vec<Assignment> {
 }
 
 /// Every device that was told and has not ended answers with `step`.
-async fn answer(store: &Store, rollout: RolloutId, seq: u64, step: impl Fn(&Assignment) -> Step) {
+pub async fn answer(
+    store: &Store,
+    rollout: RolloutId,
+    seq: u64,
+    step: impl Fn(&Assignment) -> Step,
+) {
     let told = assignments(store, rollout)
         .await
         .into_iter()
@@ -75,7 +80,7 @@ async fn answer(store: &Store, rollout: RolloutId, seq: u64, step: impl Fn(&Assi
     let _taken = store.reports().take_in(&reports).await.unwrap();
 }
 
-fn serves(assignment: &Assignment) -> Step {
+pub fn serves(assignment: &Assignment) -> Step {
     active(Installed {
         release: assignment.release,
         bundle: assignment.bundle,
@@ -388,7 +393,7 @@ async fn what_cannot_be_started_is_not() {
         StartOutcome::Refused(_)
     ));
     assert_eq!(
-        start(store, RolloutId(crate::fixture::new_id())).await,
+        start(store, RolloutId(new_id())).await,
         StartOutcome::Absent
     );
 
@@ -398,6 +403,32 @@ async fn what_cannot_be_started_is_not() {
         start(store, second).await,
         StartOutcome::Nobody { left_out: busy }
     );
+}
+
+#[tokio::test]
+async fn a_launch_that_fails_leaves_no_draft() {
+    let database = fresh().await;
+    let store = &database.store;
+    let release = signed_release(store).await;
+    let rollout = rollout(&release, policy(1));
+    let launch = async || {
+        let new_id = || AssignmentId(new_id());
+        let launched = store.rollouts().launch(&rollout, now(), new_id).await;
+        launched.unwrap()
+    };
+    let nobody = StartOutcome::Nobody { left_out: vec![] };
+    assert_eq!(launch().await, nobody);
+    assert_eq!(store.rollouts().list(&acme(), None, 10).await.unwrap(), []);
+
+    enrol(store, &["a"]).await;
+    assert!(matches!(
+        launch().await,
+        StartOutcome::Started { members: 1, .. }
+    ));
+    assert!(matches!(
+        state(store, rollout.id).await,
+        RolloutState::Running { stage: 0, .. }
+    ));
 }
 
 #[tokio::test]
@@ -434,4 +465,36 @@ async fn refused_verbs_change_nothing() {
     assert!(matches!(act(Verb::Resume).await, VerbOutcome::Refused(_)));
     assert!(matches!(act(Verb::Pause).await, VerbOutcome::Done(_)));
     assert!(matches!(act(Verb::Pause).await, VerbOutcome::Refused(_)));
+}
+
+#[tokio::test]
+async fn revoked_devices_hold_up_no_rollout_and_stop_none() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["a", "b", "c", "d"]).await;
+    let release = signed_release(store).await;
+    let rollout = started_rollout(store, &release, 2).await;
+    settle(store, rollout, now()).await;
+    let told = assignments(store, rollout).await;
+    let of = |phase| told.iter().find(|told| told.phase() == phase).unwrap();
+    let (underway, waiting) = (of(Phase::Sent).clone(), of(Phase::Pending).clone());
+    for gone in [&underway, &waiting] {
+        let identity = device(gone.device.as_str());
+        let revoked = store.devices().revoke(&identity, "stolen", now()).await;
+        assert_eq!(revoked.unwrap(), Written::Updated);
+    }
+    let end = async |id| {
+        let found = store.assignments().find(&acme(), id).await.unwrap();
+        found.unwrap().phase()
+    };
+    assert_eq!(end(underway.id).await, Phase::Withdrawn);
+    assert_eq!(end(waiting.id).await, Phase::Cancelled);
+    assert_tallies_hold(store, rollout).await;
+
+    for seq in 1..=2 {
+        answer(store, rollout, seq, serves).await;
+        settle(store, rollout, later(86_400)).await;
+    }
+    let state = state(store, rollout).await;
+    assert!(matches!(state, RolloutState::Completed { .. }), "{state:?}");
 }

@@ -8,7 +8,8 @@ use espalier_store::{Role, VerbOutcome, Written};
 
 use crate::database::fresh;
 use crate::fixture::{
-    acme, device, enrol, later, new_id, now, observation, signed_release, started_rollout,
+    acme, device, enrol, later, new_id, newest_assignment, now, observation, signed_release,
+    started_rollout,
 };
 
 fn other() -> Tenant {
@@ -27,19 +28,18 @@ async fn another_tenants_things_do_not_exist() {
     enrol(store, &["press-1"]).await;
     let release = signed_release(store).await;
     let rollout = started_rollout(store, &release, 1).await;
-    let assignment = store
-        .assignments()
-        .of_device(&device("press-1"), 1)
-        .await
-        .unwrap()
-        .remove(0);
+    let assignment = newest_assignment(store, "press-1").await.unwrap();
     let mut stranger = device("press-1");
     stranger.tenant = other();
 
     assert_eq!(store.devices().find(&stranger).await.unwrap(), None);
     assert_eq!(store.devices().list(&other(), None, 10).await.unwrap(), []);
-    assert_eq!(store.devices().count(&other()).await.unwrap(), 0);
-    assert_eq!(store.devices().refused(&stranger).await.unwrap(), []);
+    let names = std::slice::from_ref(&stranger.device);
+    let refused = store.devices().refused(&other(), names).await.unwrap();
+    assert!(refused.is_empty());
+    let devices = store.devices();
+    let certificates = devices.newest_certificates(&other(), names).await;
+    assert!(certificates.unwrap().is_empty());
     assert_eq!(
         store.devices().revoke(&stranger, "", now()).await.unwrap(),
         Written::Absent
@@ -52,8 +52,9 @@ async fn another_tenants_things_do_not_exist() {
             .unwrap(),
         None
     );
-    assert_eq!(store.models().list(&other(), None, 10).await.unwrap(), []);
-    assert_eq!(store.builds().list(&other(), None, 10).await.unwrap(), []);
+    assert_eq!(store.models().newest(&other(), None, 10).await.unwrap(), []);
+    let builds = store.builds().list(&other(), None, None, 10).await.unwrap();
+    assert_eq!(builds, []);
     let build = *release.builds.values().next().unwrap();
     assert_eq!(store.builds().find(&other(), build).await.unwrap(), None);
     assert_eq!(
@@ -106,21 +107,52 @@ async fn another_tenants_things_do_not_exist() {
             .unwrap(),
         []
     );
-    assert_eq!(
-        store.assignments().of_device(&stranger, 10).await.unwrap(),
-        []
-    );
+    let told = store.assignments().of_devices(&other(), names, 10).await;
+    assert!(told.unwrap().is_empty());
     assert_eq!(store.desired().current(&stranger).await.unwrap(), None);
     assert_eq!(
         store.tuf().newest(&other(), Role::Targets).await.unwrap(),
         None
     );
     assert_eq!(store.events().after(&other(), 0, 10).await.unwrap(), []);
-    assert_eq!(store.claims().list(&other(), 10).await.unwrap(), []);
+    let log = store.events().of_rollout(&other(), rollout, 0, 10).await;
+    assert_eq!(log.unwrap(), []);
     assert_eq!(
         store.principals().tenants().await.unwrap(),
         [acme(), other()]
     );
+}
+
+/// Who knows no more than a digest has nothing; who sent the bytes, or has a model of them, has them.
+#[tokio::test]
+async fn a_blob_is_there_for_whom_it_belongs_to() {
+    let database = fresh().await;
+    let store = &database.store;
+    store
+        .principals()
+        .ensure_tenant(&other(), now())
+        .await
+        .unwrap();
+    let release = signed_release(store).await;
+    let built = &release.document.builds[0];
+    let sent = Digest::of(b"sent");
+    for _ in 0..2 {
+        let uploaded = store.blobs().uploaded(&acme(), sent, now()).await;
+        uploaded.unwrap();
+    }
+    let owned = [
+        sent,
+        Digest::of(b"decoder.onnx"),
+        Digest::of(b"model.json"),
+        built.bundle,
+        release.digest,
+    ];
+    for digest in owned {
+        assert!(store.blobs().belongs(&acme(), digest).await.unwrap());
+        assert!(!store.blobs().belongs(&other(), digest).await.unwrap());
+    }
+    let guess = Digest::of(b"guess");
+    assert!(!store.blobs().belongs(&acme(), guess).await.unwrap());
 }
 
 /// Both have a device of this name; each speaks for its own only.

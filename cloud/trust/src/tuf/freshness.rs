@@ -95,10 +95,4 @@ impl Timestamp {
             expires: signed.signed.expires,
         })
     }
-
-    /// Whether it is time to sign the next one: fewer than `margin` of its life are left.
-    #[must_use]
-    pub fn is_due(&self, now: jiff::Timestamp, margin: jiff::SignedDuration) -> bool {
-        self.expires.duration_since(now) < margin
-    }
 }

@@ -176,6 +176,19 @@ impl TrustedRoot {
         }
     }
 
+    /// Whether these keys may sign snapshots and timestamps under it: whether a server that holds them is the one that
+    /// this root speaks of.
+    #[must_use]
+    pub fn names_online(&self, snapshot: &dyn KeySource, timestamp: &dyn KeySource) -> bool {
+        let names = |role, key: &dyn KeySource| {
+            let (Ok(allowed), Ok(id)) = (self.allowed(role), key_id(key)) else {
+                return false;
+            };
+            allowed.keyids.contains(&id)
+        };
+        names(RoleType::Snapshot, snapshot) && names(RoleType::Timestamp, timestamp)
+    }
+
     pub(super) fn allowed(&self, role: RoleType) -> Result<Allowed, TufError> {
         allowed(&self.root, role)
     }

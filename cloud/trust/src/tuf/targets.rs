@@ -110,6 +110,15 @@ impl TrustedTargets {
         })
     }
 
+    /// The digest of the file that it names so.
+    #[must_use]
+    pub fn digest(&self, name: &str) -> Option<Digest> {
+        let target = self.targets.targets.get(&flat_name(name).ok()?)?;
+        <[u8; 32]>::try_from(&target.hashes.sha256[..])
+            .ok()
+            .map(Digest::from_bytes)
+    }
+
     /// The names of its files, sorted.
     #[must_use]
     pub fn file_names(&self) -> Vec<&str> {
