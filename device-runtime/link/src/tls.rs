@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use espalier_protocol::claim::Uplink;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -83,12 +84,28 @@ pub fn anonymous_client(ca_pem: &str) -> Result<ClientConfig, TlsError> {
 /// # Errors
 /// When the certificates cannot be used.
 pub fn client(identity: &Identity) -> Result<ClientConfig, TlsError> {
+    client_of(identity, identity.ca_pem())
+}
+
+/// For an enrolled device that dials its broker, which may have an authority of its own.
+///
+/// # Errors
+/// When the certificates cannot be used.
+pub fn broker_client(identity: &Identity) -> Result<ClientConfig, TlsError> {
+    let own = match &identity.facts().uplink {
+        Uplink::Cloud { broker_ca_pem, .. } => broker_ca_pem.as_deref(),
+        Uplink::Gateway { .. } => None,
+    };
+    client_of(identity, own.unwrap_or(identity.ca_pem()))
+}
+
+fn client_of(identity: &Identity, ca_pem: &str) -> Result<ClientConfig, TlsError> {
     let what = "device's certificate";
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Refused { what, source })?;
     builder
-        .with_root_certificates(roots(identity.ca_pem())?)
+        .with_root_certificates(roots(ca_pem)?)
         .with_client_auth_cert(
             certificates(what, identity.certificate_pem())?,
             key(identity),

@@ -121,7 +121,7 @@ fn options(identity: &Identity, broker: &Url) -> Result<MqttOptions, MqttError> 
     let mut options = MqttOptions::new(identity.device().to_string(), host, port);
     options
         .set_transport(Transport::tls_with_config(TlsConfiguration::from(
-            tls::client(identity)?,
+            tls::broker_client(identity)?,
         )))
         .set_keep_alive(KEEP_ALIVE)
         .set_clean_start(false)

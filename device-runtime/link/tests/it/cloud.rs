@@ -151,6 +151,7 @@ impl Cloud {
         Uplink::Cloud {
             door: self.door.clone(),
             broker,
+            broker_ca_pem: None,
         }
     }
 

@@ -11,19 +11,21 @@ use espalier_embedded::broker::{
 };
 use espalier_link::children::ChildError;
 use espalier_protocol::DeviceIdentity;
+use espalier_protocol::claim::Uplink;
 use espalier_protocol::desired::DesiredModel;
 use espalier_protocol::enrol::Role;
 use espalier_protocol::envelope;
 use espalier_protocol::report::{Attack, Report, Step};
 use espalier_protocol::topic::{Channel, Topic};
 use espalier_support::raw_broker::{RawBroker, message};
+use espalier_trust::ca::DeviceCa;
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
 use crate::agent::Device;
 use crate::cloud::{Cloud, PATIENCE, gateway, validity};
 use crate::engine::bundle;
-use crate::mint::{device, model, name, order};
+use crate::mint::{device, key, model, name, order};
 
 /// How often the broker was asked whether the gateway may hear for a device.
 type Asked = Arc<Mutex<BTreeMap<DeviceIdentity, usize>>>;
@@ -68,7 +70,11 @@ struct Site {
 
 impl Site {
     async fn open() -> Self {
-        let cloud = Cloud::open();
+        Self::of(Cloud::open(), None).await
+    }
+
+    /// With a broker whose certificate is this authority's, not the cloud's own.
+    async fn of(cloud: Cloud, authority: Option<&DeviceCa>) -> Self {
         let files = TempDir::new().unwrap();
         let file = |name: &str, text: &str| {
             let path = files.path().join(name);
@@ -78,8 +84,8 @@ impl Site {
         let config = {
             let world = cloud.world();
             let names = ["localhost".to_owned()];
-            let certificate = world
-                .ca
+            let certificate = authority
+                .unwrap_or(&world.ca)
                 .issue_server(&names, validity(), &SystemRandom::new())
                 .unwrap();
             BrokerConfig {
@@ -107,14 +113,12 @@ impl Site {
     }
 
     async fn enrolled(&self, device: &DeviceIdentity, role: Role) -> Device {
+        Device::enrolled(&self.cloud, device, role, self.uplink()).await
+    }
+
+    fn uplink(&self) -> Uplink {
         let broker = format!("mqtts://localhost:{}", self.broker.address().port());
-        Device::enrolled(
-            &self.cloud,
-            device,
-            role,
-            self.cloud.by_cloud(broker.parse().unwrap()),
-        )
-        .await
+        self.cloud.by_cloud(broker.parse().unwrap())
     }
 
     async fn publish(&self, channel: Channel, bytes: Vec<u8>, retained: bool) {
@@ -327,5 +331,26 @@ async fn child_that_the_broker_refuses_is_given_up_and_disturbs_nobody() {
     site.publish(Channel::Desired, b"two".to_vec(), true).await;
     let news = children.next_down(&child, heard.at, PATIENCE);
     assert_eq!(news.await.unwrap().desired.unwrap(), "two");
+    site.broker.stop().await;
+}
+
+/// A broker of somebody else's: its authority is believed by whom the claim names it to, and by nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_of_another_authority_needs_the_claims_word() {
+    let authority = DeviceCa::create(Arc::new(key()), validity(), &SystemRandom::new()).unwrap();
+    let site = Site::of(Cloud::open(), Some(&authority)).await;
+    let mut named = site.uplink();
+    if let Uplink::Cloud { broker_ca_pem, .. } = &mut named {
+        *broker_ca_pem = Some(authority.certificate_pem().to_owned());
+    }
+    let told = Device::enrolled(&site.cloud, &device(), Role::Device, named).await;
+    told.start().status(|status| status.connected).await;
+
+    let not_told = site.enrolled(&gateway(), Role::Gateway).await;
+    let agent = not_told.start();
+    agent
+        .status(|status| status.disconnected_because.is_some())
+        .await;
+    assert!(!agent.handle.status.borrow().connected);
     site.broker.stop().await;
 }
