@@ -93,7 +93,7 @@ async fn what_comes_in_meanwhile_shifts_no_page() {
         let page = builds.list(&acme(), Some(version.id), after, 1).await;
         page.unwrap()
     };
-    assert_eq!(list(None).await, [newer.clone()]);
+    assert_eq!(list(None).await, std::slice::from_ref(&newer));
     queued_build(store, &version, "x86").await;
     assert_eq!(list(Some(newer.id)).await, [older]);
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
 use espalier_trust::keys::{KeyFile, KeySource};
 use espalier_trust::tuf::{
-    RoleHolders, RootPlan, SignedFile, TargetFile, Timestamp, TrustedRoot, TrustedTargets,
-    TufError, accept_targets, read_targets, sign_root, sign_snapshot, sign_targets, sign_timestamp,
+    RoleHolders, RootPlan, SignedFile, TargetFile, TrustedRoot, TrustedTargets, TufError,
+    accept_targets, read_targets, sign_root, sign_snapshot, sign_targets, sign_timestamp,
 };
 use jiff::SignedDuration;
 use ring::rand::SystemRandom;
