@@ -15,7 +15,7 @@ use espalier_forge::train::network::Network;
 use espalier_forge::train::optimiser::Learner;
 use espalier_forge::train::recipe::{StageRecipe, TrainRecipe};
 use espalier_forge::train::weights::Arrays;
-use espalier_forge::train::{checkpoint, export, measure, weights};
+use espalier_forge::train::{checkpoint, cut, export, measure, weights};
 use espalier_runtime::{Graph, GraphOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -42,8 +42,8 @@ pub struct Args {
     as_is: bool,
 }
 
-/// Runs the command: the head on cached features, then every layer on the pictures themselves, then export and
-/// measurement. A killed run goes on from its last checkpoint.
+/// Runs the command: the head on cached features, then every layer on the pictures themselves, then export, the
+/// masks' cut, and measurement. A killed run goes on from its last checkpoint.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let recipe = TrainRecipe::read(&args.recipe)?;
     let frame = recipe.frame()?;
@@ -69,6 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         run.tune(run.head()?)?
     };
     export::write(&args.out, &recipe.name, &run.network, &weights, frame)?;
+    let cut = cut::find(&args.out, &run.corpus)?;
+    println!("masks are cut at a logit of {cut}");
     run.measure()
 }
 

@@ -10,6 +10,7 @@ use espalier_runtime::segmentation::{LoadError, SegmentError, Timings};
 use espalier_runtime::{GraphOptions, Mask, ModelFolder, Segmenter};
 use rayon::prelude::*;
 
+use super::corpus::{Corpus, CorpusError};
 use crate::data::{DataError, Example, Row, Split, deepest_point, read_example};
 use crate::scenes::{SceneSpec, alternating_style};
 
@@ -28,6 +29,9 @@ pub enum MeasureError {
     /// The pictures.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// What was learnt from.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
 }
 
 /// Mean IoUs over the objects of a set.
@@ -74,6 +78,16 @@ pub fn on_scenes(folder: &Path, first: u64, count: u64) -> Result<Figures, Measu
     })
 }
 
+/// Measures the model in `folder` on the first pictures of what it learnt from.
+///
+/// # Errors
+/// [`MeasureError`].
+pub fn on_corpus(folder: &Path, corpus: &Corpus, count: usize) -> Result<Figures, MeasureError> {
+    measure(folder, count.min(corpus.len()), |at| {
+        Ok(corpus.example(at)?.1)
+    })
+}
+
 /// Measures the model in `folder` on the rows of a set that are for measuring.
 ///
 /// # Errors
@@ -88,13 +102,13 @@ pub fn on_rows(
         .iter()
         .filter(|row| row.set == set && row.split == Split::Val && !row.masks.is_empty())
         .collect();
-    measure(folder, rows.len(), |at| read_example(data, rows[at]))
+    measure(folder, rows.len(), |at| Ok(read_example(data, rows[at])?))
 }
 
 fn measure(
     folder: &Path,
     count: usize,
-    example: impl Fn(usize) -> Result<Example, DataError> + Sync,
+    example: impl Fn(usize) -> Result<Example, MeasureError> + Sync,
 ) -> Result<Figures, MeasureError> {
     let options = GraphOptions {
         sessions: std::num::NonZeroUsize::MIN.saturating_add(1),

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod carry_out;
 pub mod checkpoint;
 pub mod corpus;
+pub mod cut;
 pub mod describe;
 pub mod export;
 pub mod frame;

@@ -5,12 +5,12 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use espalier_forge::train::carry_out::{CarryOut, Leaves};
 use espalier_forge::train::corpus::Corpus;
-use espalier_forge::train::export;
 use espalier_forge::train::frame::Frame;
 use espalier_forge::train::learn::{Stage, Whole};
 use espalier_forge::train::network::{Network, Prompt};
 use espalier_forge::train::recipe::{SetRecipe, StageRecipe};
 use espalier_forge::train::weights::{self, Arrays};
+use espalier_forge::train::{cut, export, measure};
 use espalier_runtime::{Graph, GraphOptions, Tensor as Input};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -141,6 +141,34 @@ fn previous(given: &Given) -> Vec<f32> {
     (0..MASK * MASK)
         .map(|at| if at < MASK * MASK / 2 { logit } else { -logit })
         .collect()
+}
+
+#[test]
+fn masks_are_cut_where_they_agree_best_with_what_was_learnt() {
+    if let Err(error) = espalier_runtime::engine::find_library() {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let frame = Frame::new(SIDE).unwrap();
+    let network = Network::new(frame);
+    let weights = weights::begin(network.layers(), 3);
+    let folder = tempfile::tempdir().unwrap();
+    export::write(folder.path(), "tiny", &network, &weights, frame).unwrap();
+    let sets = [SetRecipe {
+        name: "scenes".to_owned(),
+        variants: 0,
+        scenes: 3,
+        share: 1.0,
+    }];
+    let corpus = Corpus::plan(None, &sets, frame, true, 1).unwrap();
+    let agreement = || {
+        let figures = measure::on_corpus(folder.path(), &corpus, 3).unwrap();
+        figures.boxed + figures.clicked
+    };
+    let before = agreement();
+    let found = cut::find(folder.path(), &corpus).unwrap();
+    assert_ne!(found, 0.0, "weights that learnt nothing are not centred");
+    assert!(agreement() > before);
 }
 
 #[test]
