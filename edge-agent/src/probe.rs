@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -120,6 +121,11 @@ fn load(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
 
 /// Loads a bundle and runs its golden inputs on a thread that gives way to requests.
 fn try_out(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
+    // Threads that ONNX Runtime begins for a session keep the priority of the one that began them,
+    // and the session is to serve.
+    if host.threads() == NonZeroUsize::MIN {
+        give_way();
+    }
     let candidate = load(host, folder)?;
     give_way();
     let folder = open(folder)?;
@@ -128,12 +134,11 @@ fn try_out(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
         .map_err(|error| failure(kind(&error), words(&error)))
 }
 
-/// Requests come first: on a busy device a trial takes what they leave. Loading comes before, since
-/// threads that ONNX Runtime begins keep the priority of the one that began them.
+/// Requests come first: on a busy device a trial takes what they leave.
 fn give_way() {
     // Elsewhere niceness belongs to the whole process, and the requests would step back too.
     if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::nice(TRIAL_NICENESS)
+        && let Err(error) = rustix::process::setpriority_process(None, TRIAL_NICENESS)
     {
         tracing::debug!(%error, "the trial keeps the priority of requests");
     }

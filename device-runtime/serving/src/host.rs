@@ -5,6 +5,7 @@
 //! holds any more is unloaded.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use espalier_protocol::id::ModelVersionId;
@@ -151,6 +152,12 @@ impl ModelHost {
             embeddings,
             serving: RwLock::default(),
         }
+    }
+
+    /// Threads that one inference takes.
+    #[must_use]
+    pub fn threads(&self) -> NonZeroUsize {
+        self.options.graphs.threads
     }
 
     /// Loads a folder beside whatever serves. Blocks for as long as that takes.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -25,8 +25,8 @@ pub struct Asked {
     pub at: Timestamp,
     /// From when the frame was due to its answer: a late answer delays no measurement.
     pub took: Duration,
-    /// The release whose bundle answered; none for a request that failed.
-    pub release: Option<String>,
+    /// The release whose bundle answered, or why nobody did.
+    pub release: Result<String, String>,
 }
 
 /// A camera that is running.
@@ -64,7 +64,7 @@ async fn ask(url: String, picture: Arc<[u8]>, prompt: Value, stop: Arc<AtomicBoo
         all.push(Asked {
             at: now(),
             took: due.elapsed(),
-            release,
+            release: release.map_err(|error| format!("{error:#}")),
         });
     }
     all
@@ -80,11 +80,14 @@ async fn once(
     url: &str,
     picture: Vec<u8>,
     prompt: &Value,
-) -> Option<String> {
+) -> Result<String> {
     let form = reqwest::multipart::Form::new()
         .part("image", reqwest::multipart::Part::bytes(picture))
         .text("request", prompt.to_string());
-    let answer = http.post(url).multipart(form).send().await.ok()?;
-    let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
-    answer["release_digest"].as_str().map(str::to_owned)
+    let answer = http.post(url).multipart(form).send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    ensure!(status.is_success(), "{status}: {text}");
+    let answer: Value = serde_json::from_str(&text)?;
+    let release = answer["release_digest"].as_str();
+    Ok(release.context("an answer without its release")?.to_owned())
 }

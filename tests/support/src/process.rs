@@ -141,13 +141,42 @@ pub fn send(process: u32, signal: i32) -> Result<()> {
 /// # Errors
 /// When the system does not list its processes.
 pub fn children(parent: u32, program: &str) -> Result<Vec<u32>> {
-    let all = std::fs::read_dir("/proc").context("no list of processes")?;
-    let ids = all
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(ids
+    let all = ids_in("/proc")?.into_iter();
+    Ok(all
         .filter(|id| status_of(*id).is_some_and(|status| status == (program.to_owned(), parent)))
         .collect())
+}
+
+/// Lowers a process, its threads and all that it started to the least priority.
+///
+/// # Errors
+/// When the system does not list its processes.
+pub fn stand_back(process: u32) -> Result<()> {
+    for thread in ids_in(&format!("/proc/{process}/task"))? {
+        lower(thread);
+    }
+    let all = ids_in("/proc")?.into_iter();
+    all.filter(|id| status_of(*id).is_some_and(|(_, parent)| parent == process))
+        .try_for_each(stand_back)
+}
+
+/// A thread that is gone meanwhile needs nothing.
+fn lower(thread: u32) {
+    #[expect(
+        unsafe_code,
+        reason = "setpriority(2) takes three integers and touches no memory of ours"
+    )]
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, thread, 19);
+    }
+}
+
+fn ids_in(folder: &str) -> Result<Vec<u32>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {folder}"))?;
+    let ids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(ids.collect())
 }
 
 /// A process's name and its parent; none when it is gone.
