@@ -43,7 +43,7 @@ enum End {
     Said(BuildState),
     /// Another process has the job now, or it has ended.
     Lost,
-    /// The forge died; the job is tried again when its lease runs out.
+    /// The forge died; the job is tried again.
     Died(String),
     /// This process ends; whoever comes next goes on at once.
     Drained,
@@ -54,22 +54,24 @@ enum End {
 /// # Errors
 /// When the store or the blobs fail; the job's lease runs out, and it is tried again.
 pub async fn pass(cloud: &Arc<Cloud>, worker: &str) -> Outcome<()> {
-    for build in cloud
-        .store()?
-        .jobs()
-        .give_up(MOST_ATTEMPTS, cloud.world.now())
-        .await?
-    {
-        tracing::warn!(%build, "a build was given up: the forge died over it each time");
-        count(cloud, "given_up");
-    }
-    sweep(cloud).await?;
     while !cloud.stopping.is_cancelled() {
+        give_up(cloud).await?;
+        sweep(cloud).await?;
         let now = cloud.world.now();
         let Some(job) = cloud.store()?.jobs().take(worker, now, now + LEASE).await? else {
             return Ok(());
         };
         work(cloud, job).await?;
+    }
+    Ok(())
+}
+
+/// Refuses the builds over which forges died too often.
+async fn give_up(cloud: &Cloud) -> Outcome<()> {
+    let now = cloud.world.now();
+    for build in cloud.store()?.jobs().give_up(MOST_ATTEMPTS, now).await? {
+        tracing::warn!(%build, "a build was given up: the forge died over it each time");
+        count(cloud, "given_up");
     }
     Ok(())
 }
@@ -113,6 +115,13 @@ async fn work(cloud: &Arc<Cloud>, job: Job) -> Outcome<()> {
         End::Died(status) => {
             tracing::warn!(status, "the forge died; the build is tried again");
             count(cloud, "died");
+            // Nobody works on it: a lease that ends now lets the next try begin at once.
+            let now = cloud.world.now();
+            let _ended_or_not = cloud
+                .store()?
+                .jobs()
+                .heartbeat(&job.lease, None, now)
+                .await?;
         }
         End::Drained => {
             let given_back = cloud.store()?.jobs().give_back(&job.lease).await?;
