@@ -17,7 +17,8 @@ there. It stays up, with its addresses printed, until Ctrl-C.
 Demo options:
   --once         end by itself when everything was shown
   --json FILE    write a record of every step and figure
-  --image FILE   segment your own picture";
+  --image FILE   segment your own picture
+  --overlay FILE where the picture with its mask goes (espalier-demo.png)";
 
 pub const BENCH_HELP: &str = "\
 Measures, and prints figures.

@@ -1,6 +1,7 @@
 //! From a configuration to a running cloud, and from a signal to its end.
 
 mod doors;
+mod lock;
 mod start;
 
 use std::{sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{bridge, config::Config, reconcile, world::World};
 use doors::Doors;
+use lock::StateLock;
 
 /// How long requests and passes that were begun may take to end.
 pub const DRAIN_SECONDS: u64 = 10;
@@ -45,6 +47,8 @@ pub fn terminated() -> anyhow::Result<CancellationToken> {
 /// When it cannot start: a port is taken, a key is unreadable, a program is missing. A database or a
 /// broker that does not answer is no such error: it is waited for, and `/readyz` says so.
 pub async fn serve(config: &Config, world: World, stop: CancellationToken) -> anyhow::Result<()> {
+    start::make_private(&config.state)?;
+    let _held_until_the_end = StateLock::take(&config.state)?;
     let start::Started {
         cloud,
         listeners,

@@ -4,6 +4,7 @@ use std::{
     fmt::Display,
     future::Future,
     io::IsTerminal as _,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,7 @@ pub struct Stages {
 pub struct Stage {
     name: &'static str,
     bar: Option<ProgressBar>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Stages {
@@ -84,15 +86,25 @@ impl Stage {
         if bar.is_none() {
             eprintln!("{name} ...");
         }
-        Self { name, bar }
+        Self {
+            name,
+            bar,
+            said: Arc::default(),
+        }
     }
 
-    /// Says what is going on.
+    /// Says what is going on; once, however often it is told.
     pub fn say(&self, what: impl Display) {
+        let what = what.to_string();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == what {
+            return;
+        }
         match &self.bar {
-            Some(bar) => bar.set_message(what.to_string()),
+            Some(bar) => bar.set_message(what.clone()),
             None => eprintln!("  {}: {what}", self.name),
         }
+        *said = what;
     }
 
     fn end(&self, ok: bool, seconds: f64) {

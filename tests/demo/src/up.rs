@@ -30,7 +30,9 @@ impl Up {
                 .arg(state)
                 .arg("--model")
                 .arg(model);
-            command.args(["--port", "0", "--device-port", "0", "--broker-port", "0"]);
+            for port in ["--port", "--host-port", "--device-port", "--broker-port"] {
+                command.args([port, "0"]);
+            }
             command.env_remove("DATABASE_URL");
         })?;
         let endpoints = wait::until("Espalier to be up", UP_WITHIN, || {

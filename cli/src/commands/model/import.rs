@@ -21,13 +21,14 @@ use crate::watch::Bar;
 /// Import a full model from a folder or an address.
 ///
 /// The folder holds `model.json` (what the model is and how its task is served) and the ONNX graphs
-/// that it names. An address is that of a `model.json`; the server fetches what stands beside it.
+/// that it names; without one, the server recognises the official SAM and MobileSAM export by its
+/// tensor names. An address is that of a `model.json`; the server fetches what stands beside it.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A folder with model.json, or https://…/model.json
+    /// A folder with ONNX graphs (and a model.json), or https://…/model.json
     #[arg(value_name = "PATH|URL")]
     from: String,
-    /// The model's name; needed with an address, else model.json says it
+    /// The model's name; needed with an address or without a model.json, which says it
     #[arg(long)]
     name: Option<ModelName>,
 }
@@ -64,19 +65,25 @@ impl Import {
         output: Output,
     ) -> Result<(ModelName, CreateModelVersion), Failure> {
         let folder = Path::new(&self.from);
-        let description = read_description(folder)?;
-        if self
-            .name
-            .as_ref()
-            .is_some_and(|name| *name != description.model)
-        {
-            return Err(Failure::usage(
-                format!("{MODEL_FILE} calls the model `{}`", description.model),
-                "leave --name out, or change `model` in the file",
-            ));
-        }
+        let name = self.name_for(folder)?;
         let files = upload(client, read_folder(folder)?, output).await?;
-        Ok((description.model, CreateModelVersion::Files { files }))
+        Ok((name, CreateModelVersion::Files { files }))
+    }
+
+    /// The name that the folder gives itself, or the one that it is given.
+    fn name_for(&self, folder: &Path) -> Result<ModelName, Failure> {
+        match (read_description(folder)?, &self.name) {
+            (Some(said), Some(name)) if said.model != *name => Err(Failure::usage(
+                format!("{MODEL_FILE} calls the model `{}`", said.model),
+                "leave --name out, or change `model` in the file",
+            )),
+            (Some(said), _) => Ok(said.model),
+            (None, Some(name)) => Ok(name.clone()),
+            (None, None) => Err(Failure::usage(
+                format!("{} has no {MODEL_FILE}", folder.display()),
+                "say with --name what the model is called, or name the folder that holds model.json beside its ONNX graphs",
+            )),
+        }
     }
 }
 
@@ -130,20 +137,20 @@ fn read_folder(folder: &Path) -> Result<Vec<ModelFile>, Failure> {
         .collect()
 }
 
-/// What the folder says that it is. Read before anything is sent, so that a folder that is no model
-/// costs nothing.
-fn read_description(folder: &Path) -> Result<ModelDescription, Failure> {
+/// What the folder says that it is, if it says so. Read before anything is sent, so that a folder that
+/// is no model costs nothing.
+fn read_description(folder: &Path) -> Result<Option<ModelDescription>, Failure> {
+    if !folder.is_dir() {
+        return Err(Failure::usage(
+            format!("{} is no folder", folder.display()),
+            "name a folder with ONNX graphs and their model.json",
+        ));
+    }
     let path = folder.join(MODEL_FILE);
-    let bytes = std::fs::read(&path).map_err(|err| match err.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Failure::usage(
-            format!(
-                "{} is not a model folder: it has no {MODEL_FILE}",
-                folder.display()
-            ),
-            "name the folder that holds model.json beside its ONNX graphs",
-        ),
-        _ => Failure::reading(&path)(err),
-    })?;
+    let bytes = match std::fs::read(&path) {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(Failure::reading(&path))?,
+    };
     let description = ModelDescription::parse(&bytes).map_err(|err| {
         Failure::usage(
             format!("{}: {err}", path.display()),
@@ -156,7 +163,7 @@ fn read_description(folder: &Path) -> Result<ModelDescription, Failure> {
         .into_iter()
         .find(|graph| !graph.under(folder).is_file())
     {
-        None => Ok(description),
+        None => Ok(Some(description)),
         Some(graph) => Err(Failure::usage(
             format!(
                 "{} names the graph `{graph}`, which is not there",
@@ -214,7 +221,7 @@ fn digested(name: BundlePath, path: PathBuf) -> Result<ModelFile, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, read_description};
+    use super::{Import, address};
 
     #[test]
     fn a_path_with_a_colon_is_a_path() {
@@ -223,10 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_description_sends_nothing() {
+    fn a_folder_that_says_no_name_needs_one() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("encoder.onnx"), b"x").unwrap();
-        let err = read_description(folder.path()).unwrap_err();
+        let import = |name: Option<&str>| Import {
+            from: folder.path().display().to_string(),
+            name: name.map(|name| name.parse().unwrap()),
+        };
+        let err = import(None).name_for(folder.path()).unwrap_err();
         assert!(err.to_string().contains("has no model.json"), "{err}");
+        let given = import(Some("mobile-sam")).name_for(folder.path()).unwrap();
+        assert_eq!(given.as_str(), "mobile-sam");
+        let err = import(Some("a")).name_for(&folder.path().join("b"));
+        assert!(err.is_err(), "a folder that is not there");
     }
 }

@@ -89,7 +89,6 @@ pub async fn start(
     world: World,
     stopping: CancellationToken,
 ) -> anyhow::Result<Started> {
-    make_private(&config.state)?;
     withdraw_endpoints(&config.state)?;
     let authority = Authority::open(&config.state, &world)
         .map_err(explained)
@@ -349,7 +348,11 @@ fn url(text: &str) -> anyhow::Result<Url> {
     Url::parse(text).with_context(|| format!("`{text}` is no address; check the public host"))
 }
 
-fn make_private(folder: &Path) -> anyhow::Result<()> {
+/// Makes the state folder, for its owner only.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_private(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
