@@ -1,5 +1,7 @@
 //! `espalier-cloud`: the control plane.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use espalier_server::{
     config::{Config, ServeFlags},
@@ -29,8 +31,18 @@ enum Command {
     CheckConfig(Box<ServeFlags>),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
         Command::Openapi => {
             print!("{}", http::openapi()?);
             Ok(())

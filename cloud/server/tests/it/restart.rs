@@ -50,6 +50,23 @@ async fn restart_keeps_token_trust_and_devices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn second_server_in_a_state_folder_is_refused_and_hides_nothing() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let refused = stack.second().await.unwrap_err();
+    assert!(
+        refused.to_string().contains("another server works in"),
+        "{refused:#}"
+    );
+    assert!(
+        stack.folder.path().join("endpoints.json").exists(),
+        "the first one still serves there"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drain_ends_idle_connections_and_the_conversations_of_the_embedded_broker() {
     let Some(stack) = Stack::start().await else {
         return;

@@ -52,14 +52,7 @@ impl Stack {
     pub async fn launch(folder: TempDir, change: impl FnOnce(&mut ServeFlags)) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let any = || Some("127.0.0.1:0".to_owned());
-        let mut flags = ServeFlags {
-            state: Some(folder.path().to_owned()),
-            listen: any(),
-            device_listen: any(),
-            broker_listen: any(),
-            ..ServeFlags::default()
-        };
+        let mut flags = flags(folder.path());
         change(&mut flags);
         let config = Config::load(&flags).unwrap();
         let stop = CancellationToken::new();
@@ -125,6 +118,12 @@ impl Stack {
         view
     }
 
+    /// How another server over the same folder ends.
+    pub async fn second(&self) -> anyhow::Result<()> {
+        let config = Config::load(&flags(self.folder.path()))?;
+        serve::serve(&config, world(), CancellationToken::new()).await
+    }
+
     /// Ends it as SIGTERM does; the folder is left.
     pub async fn stop(self) -> TempDir {
         self.stop.cancel();
@@ -163,6 +162,18 @@ async fn read<T: DeserializeOwned>(answer: Response) -> T {
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{status}: {text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A server over this folder, on free ports.
+fn flags(state: &Path) -> ServeFlags {
+    let any = || Some("127.0.0.1:0".to_owned());
+    ServeFlags {
+        state: Some(state.to_owned()),
+        listen: any(),
+        device_listen: any(),
+        broker_listen: any(),
+        ..ServeFlags::default()
+    }
 }
 
 /// The problem that a call was refused with.
