@@ -13,6 +13,7 @@ use espalier_protocol::enrol::Role;
 use espalier_protocol::inventory::Inventory;
 use espalier_protocol::{DeviceIdentity, Digest};
 use espalier_slots::Disk;
+use espalier_support::wait;
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 use url::Url;
@@ -89,13 +90,8 @@ impl Gateway {
             .stderr(Stdio::null())
             .spawn();
         self.process = Some(process.unwrap());
-        let open = async {
-            while self.port().is_none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let waited = tokio::time::timeout(PATIENCE, open).await;
-        waited.expect("the agent never opened its doors");
+        let open = wait::until("the agent's doors", PATIENCE, || async { Ok(self.port()) });
+        open.await.unwrap();
     }
 
     fn kill(&mut self) {

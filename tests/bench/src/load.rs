@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::now;
 
@@ -32,6 +32,7 @@ pub struct Asked {
 /// A camera that is running.
 pub struct Camera {
     stop: Arc<AtomicBool>,
+    answered: watch::Receiver<usize>,
     asking: JoinHandle<Vec<Asked>>,
 }
 
@@ -40,8 +41,23 @@ impl Camera {
     #[must_use]
     pub fn start(url: String, picture: Vec<u8>, prompt: Value) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let asking = tokio::spawn(ask(url, picture.into(), prompt, Arc::clone(&stop)));
-        Self { stop, asking }
+        let (count, answered) = watch::channel(0);
+        let asking = tokio::spawn(ask(url, picture.into(), prompt, Arc::clone(&stop), count));
+        Self {
+            stop,
+            answered,
+            asking,
+        }
+    }
+
+    /// Waits until so many more frames were answered.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn see(&mut self, frames: usize) -> Result<()> {
+        let enough = *self.answered.borrow() + frames;
+        let seen = self.answered.wait_for(|count| *count >= enough).await;
+        seen.context("the camera panicked").map(drop)
     }
 
     /// Ends it and gives all requests.
@@ -54,7 +70,13 @@ impl Camera {
     }
 }
 
-async fn ask(url: String, picture: Arc<[u8]>, prompt: Value, stop: Arc<AtomicBool>) -> Vec<Asked> {
+async fn ask(
+    url: String,
+    picture: Arc<[u8]>,
+    prompt: Value,
+    stop: Arc<AtomicBool>,
+    count: watch::Sender<usize>,
+) -> Vec<Asked> {
     let http = reqwest::Client::new();
     let mut all = Vec::new();
     let mut frames = tokio::time::interval(FRAME);
@@ -66,6 +88,7 @@ async fn ask(url: String, picture: Arc<[u8]>, prompt: Value, stop: Arc<AtomicBoo
             took: due.elapsed(),
             release: release.map_err(|error| format!("{error:#}")),
         });
+        count.send_replace(all.len());
     }
     all
 }

@@ -28,8 +28,8 @@ const DEVICES: [&str; 1] = ["device-1"];
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// After its first answer by a new bundle a device still puts the old one away.
 const AFTERWARDS: Duration = Duration::from_millis(500);
-/// Time after each rollout in which nothing is switched.
-const QUIET: Duration = Duration::from_secs(2);
+/// Frames after each rollout in which nothing is switched.
+const QUIET_FRAMES: usize = 20;
 
 /// A device whose whole traffic goes over counted wires, with a camera that asks it.
 struct Station {
@@ -56,7 +56,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     process::stand_back(cloud)?;
     // The first release is what is replaced: nothing answers before it.
     roll_out(&operator, &releases[0]).await?;
-    let stations = with_cameras(stations, workshop.folder()).await?;
+    let mut stations = with_cameras(stations, workshop.folder()).await?;
     let mut published = Vec::new();
     let bytes_before: u64 = stations.iter().map(Station::bytes).sum();
     for release in &releases[1..] {
@@ -64,6 +64,10 @@ pub async fn measure() -> Result<Vec<Row>> {
             release.digest.to_string(),
             roll_out(&operator, release).await?,
         ));
+        // What is near to no switch is what a switch is compared with.
+        for station in &mut stations {
+            station.camera.see(QUIET_FRAMES).await?;
+        }
     }
     let bytes = stations.iter().map(Station::bytes).sum::<u64>() - bytes_before;
     let (mut asked, mut stores) = (Vec::new(), Vec::new());
@@ -142,8 +146,7 @@ async fn with_cameras(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Resu
     Ok(running)
 }
 
-/// Brings a release to all devices at once, and gives the moment before its desired states. Then it leaves
-/// the devices alone: what is near to no switch is what a switch is compared with.
+/// Brings a release to all devices at once, and gives the moment before its desired states.
 async fn roll_out(operator: &Operator, release: &ReleaseView) -> Result<Timestamp> {
     let count = u32::try_from(DEVICES.len())?;
     let begun = crate::now();
@@ -154,7 +157,6 @@ async fn roll_out(operator: &Operator, release: &ReleaseView) -> Result<Timestam
         "the rollout ended as {:?}",
         view.state
     );
-    tokio::time::sleep(QUIET).await;
     Ok(begun)
 }
 

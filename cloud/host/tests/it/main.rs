@@ -31,21 +31,21 @@ fn text(path: &Path) -> String {
 #[tokio::test]
 async fn a_full_model_is_served_from_its_folder() {
     let model = model(12.0);
-    let mut host = Host::start(&["--model", &text(model.path()), "--name", "attic"]);
+    let mut host = Host::start(&["--model", &text(model.path()), "--name", "attic"]).await;
     let answer: Answer = host.ask("tiny").await;
     assert_eq!(
         (answer.computed_on.tier, answer.computed_on.name.as_str()),
         (Tier::Cloud, "attic")
     );
     assert_eq!((answer.release_digest, answer.model_version), (None, None));
-    assert!(host.terminate().success());
+    assert!(host.terminate().await.success());
 }
 
 #[tokio::test]
 async fn other_weights_under_the_same_description_have_another_digest() {
     let mut digests = Vec::new();
     for model in [model(12.0), model(8.0), model(12.0)] {
-        let host = Host::start(&["--model", &text(model.path())]);
+        let host = Host::start(&["--model", &text(model.path())]).await;
         let answer: Answer = host.ask("tiny").await;
         digests.push(answer.bundle_digest);
     }
@@ -57,7 +57,7 @@ async fn other_weights_under_the_same_description_have_another_digest() {
 async fn a_bundle_is_tried_before_it_serves() {
     let bundle = TempDir::new().unwrap();
     let digest = tiny::write_bundle(bundle.path(), 12.0);
-    let host = Host::start(&["--model", &text(bundle.path())]);
+    let host = Host::start(&["--model", &text(bundle.path())]).await;
     let answer: Answer = host.ask("tiny").await;
     assert_eq!(answer.bundle_digest, digest);
     drop(host);

@@ -1,17 +1,19 @@
 //! A host process of a test's own.
 
 use std::fs;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+use espalier_support::{process, wait};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::process::Child;
 
 use crate::tiny;
 
 /// Loading a tiny model takes a fraction of this, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Host {
     child: Child,
@@ -20,18 +22,21 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub async fn start(arguments: &[&str]) -> Self {
         let scratch = TempDir::new().unwrap();
         let file = scratch.path().join("address");
-        let mut child = command(arguments)
-            .arg("--address-file")
-            .arg(&file)
+        let mut command = command(arguments);
+        command.arg("--address-file").arg(&file);
+        let mut child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let address = until(|| {
+        let address = wait::until("the host's address", PATIENCE, || {
             assert!(child.try_wait().unwrap().is_none(), "the host ended early");
-            fs::read_to_string(&file).ok()
+            let address = fs::read_to_string(&file).ok();
+            async { Ok(address) }
         });
+        let address = address.await.unwrap();
         // Only TLS would need a provider, but the client asks for one before it knows.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
         Self {
@@ -76,24 +81,10 @@ impl Host {
         Some(serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
     }
 
-    pub fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        until(|| self.child.try_wait().unwrap())
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _ended = self.child.wait();
+    pub async fn terminate(&mut self) -> ExitStatus {
+        process::send(self.child.id().unwrap(), libc::SIGTERM).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("the host does not end").unwrap()
     }
 }
 
@@ -107,19 +98,4 @@ fn command(arguments: &[&str]) -> Command {
     };
     command.args(listen).args(arguments).env("RUST_LOG", "warn");
     command
-}
-
-/// Looks again and again until there is something to see.
-pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "nothing happened in {PATIENCE:?}"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -6,10 +6,11 @@ use std::thread;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use espalier_protocol::Digest;
 use espalier_serving::Answer;
+use espalier_support::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::Host;
+use crate::process::{Host, PATIENCE};
 use crate::{model, text};
 
 const FIRST: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -138,7 +139,7 @@ fn serve(registry: Shared) -> String {
 }
 
 /// A host that follows this registry, and the folder of its token.
-fn follow(registry: &Shared) -> (Host, TempDir) {
+async fn follow(registry: &Shared) -> (Host, TempDir) {
     let scratch = TempDir::new().unwrap();
     let token = scratch.path().join("token");
     fs::write(&token, "secret\n").unwrap();
@@ -150,32 +151,25 @@ fn follow(registry: &Shared) -> (Host, TempDir) {
         &text(&token),
         "--follow",
         "1",
-    ]);
+    ])
+    .await;
     (host, scratch)
 }
 
 /// Asks until the host answers with this version.
 async fn until_served(host: &Host, version: &str) -> Answer {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        if let Some(answer) = host.try_ask::<Answer>("tiny").await
-            && answer.model_version.unwrap().to_string() == version
-        {
-            return answer;
-        }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "version {version} was not followed"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let served = wait::until(version, PATIENCE, || async {
+        let answer = host.try_ask::<Answer>("tiny").await;
+        Ok(answer.filter(|answer| answer.model_version.unwrap().to_string() == version))
+    });
+    served.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_version_is_followed() {
     let registry = Shared::default();
     registry.lock().unwrap().publish(FIRST, &model(8.0));
-    let (host, _scratch) = follow(&registry);
+    let (host, _scratch) = follow(&registry).await;
     let first: Answer = host.ask("tiny").await;
     assert_eq!(first.model_version.unwrap().to_string(), FIRST);
 
@@ -203,7 +197,7 @@ async fn a_version_that_cannot_be_served_stops_no_other() {
         registry.publish_as("broken", FOURTH, &broken);
         registry.publish(FIRST, &model(12.0));
     }
-    let (host, _scratch) = follow(&registry);
+    let (host, _scratch) = follow(&registry).await;
     let answer: Answer = host.ask("tiny").await;
     assert_eq!(answer.model_version.unwrap().to_string(), FIRST);
 
@@ -225,7 +219,7 @@ async fn bytes_that_are_not_what_their_digest_says_never_serve() {
     let registry = Shared::default();
     registry.lock().unwrap().publish(FIRST, &model(8.0));
     registry.lock().unwrap().blobs[0].1[40] ^= 1;
-    let (host, _scratch) = follow(&registry);
+    let (host, _scratch) = follow(&registry).await;
     assert!(host.try_ask::<Answer>("tiny").await.is_none());
 
     // The cloud mends its disk.

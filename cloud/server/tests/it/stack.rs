@@ -12,6 +12,7 @@ use espalier_server::{
     serve,
     world::World,
 };
+use espalier_support::wait;
 use reqwest::{Method, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
@@ -191,17 +192,9 @@ pub async fn problem(answer: Response) -> Problem {
 
 /// Waits for a level, never an edge.
 pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    let looked = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looked)
+    wait::until(what, PATIENCE, || async { Ok(look().await) })
         .await
-        .unwrap_or_else(|_| panic!("waited too long for {what}"))
+        .unwrap()
 }
 
 #[expect(

@@ -333,11 +333,10 @@ impl Cloud {
             bytes[middle] ^= 1;
         }
         if faults.trickle == Some(digest) {
-            let drops =
-                futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![0])));
-            let now_and_then = drops.then(async |drop| {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                drop
+            let ticks = tokio::time::interval(Duration::from_millis(20));
+            let now_and_then = futures::stream::unfold(ticks, async |mut ticks| {
+                ticks.tick().await;
+                Some((Ok::<_, std::io::Error>(Bytes::from(vec![0])), ticks))
             });
             return HttpResponse::PartialContent().streaming(Box::pin(now_and_then));
         }
