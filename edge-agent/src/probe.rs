@@ -5,9 +5,7 @@ use std::{
     collections::HashMap,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use espalier_protocol::{
@@ -51,40 +49,11 @@ impl HostProbe {
         let instance = self.host.instance(bundle.manifest().model.as_str());
         instance.filter(|instance| instance.bundle() == bundle.digest())
     }
-
-    fn load(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<Candidate, Failure> {
-        let (host, folder) = (Arc::clone(&self.host), bundle.folder().to_owned());
-        let (answer, loaded) = mpsc::sync_channel(1);
-        // A kernel that never returns cannot be interrupted; its thread is left behind, and the
-        // engine goes on without it.
-        let begun = thread::Builder::new()
-            .name("trial".to_owned())
-            .spawn(move || {
-                let _nobody_waits_any_more = answer.send(try_out(&host, &folder));
-            });
-        begun.map_err(|error| {
-            failure(
-                FailureKind::LoadFailed,
-                format!("no thread for the trial: {error}"),
-            )
-        })?;
-        match loaded.recv_timeout(limit) {
-            Ok(result) => result,
-            Err(mpsc::RecvTimeoutError::Timeout) => Err(failure(
-                FailureKind::TrialTimeout,
-                format!("the trial took longer than {} s", limit.as_secs()),
-            )),
-            Err(mpsc::RecvTimeoutError::Disconnected) => Err(failure(
-                FailureKind::TrialCrashed,
-                "the trial ended without an answer".to_owned(),
-            )),
-        }
-    }
 }
 
 impl Probe for HostProbe {
-    fn trial(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<TrialOutcome, Failure> {
-        let candidate = self.load(bundle, limit)?;
+    fn trial(&self, bundle: &VerifiedBundle) -> Result<TrialOutcome, Failure> {
+        let candidate = try_out(&self.host, bundle.folder())?;
         let outcome = candidate.golden().map(measured).unwrap_or_default();
         self.tried().insert(bundle.digest(), candidate);
         Ok(outcome)
@@ -119,7 +88,7 @@ fn load(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
         .map_err(|error| failure(load_kind(&error), words(&error)))
 }
 
-/// Loads a bundle and runs its golden inputs on a thread that gives way to requests.
+/// Loads a bundle and runs its golden inputs; this thread gives way to requests from now on.
 fn try_out(host: &ModelHost, folder: &Path) -> Result<Candidate, Failure> {
     // Threads that ONNX Runtime begins for a session keep the priority of the one that began them,
     // and the session is to serve.

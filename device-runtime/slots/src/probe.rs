@@ -1,7 +1,5 @@
 //! How the store's user tries a bundle and lets it serve, without this room knowing what inference is.
 
-use std::time::Duration;
-
 use espalier_protocol::Digest;
 use espalier_protocol::report::{Failure, Installed};
 
@@ -21,11 +19,12 @@ pub struct TrialOutcome {
 /// Bundles that arrive here are verified byte for byte. An implementation keeps the instance that a trial loaded, so that
 /// [`serve`](Probe::serve) right after it only switches.
 pub trait Probe: Send + Sync {
-    /// Loads the bundle beside whatever serves, and reproduces its golden outputs within `limit`.
+    /// Loads the bundle beside whatever serves, and reproduces its golden outputs. The caller keeps the time, and gives
+    /// each trial a thread of its own, whose priority may be lowered: requests come first.
     ///
     /// # Errors
     /// The failure's kind says what did not work; whatever serves is untouched.
-    fn trial(&self, bundle: &VerifiedBundle, limit: Duration) -> Result<TrialOutcome, Failure>;
+    fn trial(&self, bundle: &VerifiedBundle) -> Result<TrialOutcome, Failure>;
 
     /// Makes the bundle the one that answers for its model: requests in flight end on the old one, new ones begin on
     /// this one. Called after a trial, after a revert, and once for each model when the agent starts. Called for the bundle

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use espalier_protocol::desired::{Action, DesiredModel, TufVersions};
 use espalier_protocol::report::{Activation, Failure, FailureKind, Refusal, Step};
@@ -250,7 +249,7 @@ impl Update<'_> {
             .map_err(Stop::Failed)?;
         self.change(ModelSlots::begin_trial).await?;
         self.say(Step::Trial).await;
-        match self.trial(&bundle, self.core.config.trial_limit).await {
+        match self.trial(&bundle).await {
             Ok(outcome) => self.activate(bundle, bytes, outcome).await,
             Err(TrialEnd::Failed(failure)) => self.roll_back(failure).await,
             Err(TrialEnd::BrokenOff) => {
@@ -260,12 +259,9 @@ impl Update<'_> {
         }
     }
 
-    async fn trial(
-        &self,
-        bundle: &VerifiedBundle,
-        limit: Duration,
-    ) -> Result<TrialOutcome, TrialEnd> {
-        let outcome = self.begin_on_a_thread(bundle, limit)?;
+    async fn trial(&self, bundle: &VerifiedBundle) -> Result<TrialOutcome, TrialEnd> {
+        let limit = self.core.config.trial_limit;
+        let outcome = self.begin_on_a_thread(bundle)?;
         let failed = |kind, detail| Err(TrialEnd::Failed(Failure { kind, detail }));
         let ended = tokio::select! {
             biased;
@@ -290,12 +286,11 @@ impl Update<'_> {
     fn begin_on_a_thread(
         &self,
         bundle: &VerifiedBundle,
-        limit: Duration,
     ) -> Result<oneshot::Receiver<Result<TrialOutcome, Failure>>, TrialEnd> {
         let (probe, bundle) = (self.core.probe.clone(), bundle.clone());
         let (tell, outcome) = oneshot::channel();
         let trial = move || {
-            if tell.send(probe.trial(&bundle, limit)).is_err() {
+            if tell.send(probe.trial(&bundle)).is_err() {
                 probe.forget(&bundle.digest());
             }
         };

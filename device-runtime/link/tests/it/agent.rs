@@ -68,7 +68,7 @@ impl Bench {
 }
 
 impl Probe for Bench {
-    fn trial(&self, bundle: &VerifiedBundle, _limit: Duration) -> Result<TrialOutcome, Failure> {
+    fn trial(&self, bundle: &VerifiedBundle) -> Result<TrialOutcome, Failure> {
         self.trials.lock().unwrap().push(bundle.digest());
         let mut held = self.held.lock().unwrap();
         while *held {
