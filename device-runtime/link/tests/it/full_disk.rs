@@ -23,6 +23,8 @@ struct SmallDisk {
     holds: AtomicU64,
     /// What it says of its room beyond that: another program will have taken it meanwhile.
     promises: u64,
+    /// The least room that there was when a file took its name.
+    least: AtomicU64,
 }
 
 impl SmallDisk {
@@ -31,6 +33,7 @@ impl SmallDisk {
             folder: fleet.device.folder.path().to_owned(),
             holds: AtomicU64::new(u64::MAX),
             promises,
+            least: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -93,6 +96,7 @@ impl Files for SmallDisk {
         Ok(Box::new(SmallFile(file, self.room())))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.least.fetch_min(self.room(), Ordering::Relaxed);
         Disk.rename(from, to)
     }
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -166,6 +170,11 @@ async fn copies_of_files_that_are_here_need_room_too() {
     disk.leave(DISK_RESERVE + 100_000);
     fleet.order(order(2, 1, second, &sibling));
     assert_eq!(fleet.failed(2).await.kind, FailureKind::NoSpace);
+    let least = disk.least.load(Ordering::Relaxed);
+    assert!(
+        least >= DISK_RESERVE,
+        "copies left {least} bytes of the reserve"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
