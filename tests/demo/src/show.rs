@@ -43,6 +43,9 @@ impl Stack {
     pub async fn stay(&self, record: &Record) {
         let endpoints = self.up.operator.endpoints();
         let token = self.up.operator.token().unwrap_or_default();
+        println!(
+            "\nThe attacks were rollouts too: in the console the gateway's last one failed, and it serves on."
+        );
         println!("\nEverything stays up until Ctrl-C:");
         println!("  console   {}/#token={token}", endpoints.api);
         println!("  API       {}/docs/", endpoints.api);

@@ -1,10 +1,12 @@
 //! `espalier model show`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use espalier_api::model::{ModelVersionView, ModelView};
 use espalier_protocol::id::ModelVersionId;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::commands::Context;
@@ -103,7 +105,50 @@ impl Shown for ModelVersionView {
             .iter()
             .map(|file| [file.path.to_string(), bytes(file.size), file.digest.short()]);
         let files = rows(["file", "size", "digest"], files, "It has no files.");
-        let found = serde_json::to_string_pretty(&self.facts).unwrap_or_default();
-        format!("{about}\n\n{files}\n\nFound in its graphs: {found}")
+        // The whole of it is in the JSON output; a server that found other things is no error here.
+        let graphs: Vec<Graph> =
+            serde_json::from_value(self.facts["graphs"].clone()).unwrap_or_default();
+        let graphs: Vec<String> = graphs.iter().map(Graph::text).collect();
+        format!("{about}\n\n{files}\n\n{}", graphs.join("\n"))
     }
+}
+
+/// What the inspection found in a graph.
+#[derive(Debug, Deserialize)]
+struct Graph {
+    file: String,
+    opset: u64,
+    params: u64,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    operators: BTreeMap<String, u64>,
+}
+
+/// An input or an output; an axis is a number or a name.
+#[derive(Debug, Deserialize)]
+struct Port {
+    name: String,
+    element: String,
+    shape: Vec<String>,
+}
+
+impl Graph {
+    fn text(&self) -> String {
+        let operators = self.operators.iter();
+        let operators = operators.map(|(name, count)| format!("{count} {name}"));
+        format!(
+            "{}: opset {}, {} parameters\n  in:  {}\n  out: {}\n  operators: {}",
+            self.file,
+            self.opset,
+            self.params,
+            ports(&self.inputs),
+            ports(&self.outputs),
+            operators.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
+fn ports(ports: &[Port]) -> String {
+    let port = |port: &Port| format!("{} {}[{}]", port.name, port.element, port.shape.join(", "));
+    ports.iter().map(port).collect::<Vec<_>>().join(", ")
 }
