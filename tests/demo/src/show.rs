@@ -95,7 +95,7 @@ async fn run(arguments: &Arguments, record: &mut Record, stages: &mut Stages) ->
     let folder = scratch.path();
     let model = checkout().join("models").join(MODEL);
     let state = folder.join("cloud");
-    let up = stages.run("start", |_| Up::start(&state, &model)).await?;
+    let up = stages.run("start", |_| Up::start(&state)).await?;
     let operator = &up.operator;
 
     let version = stages.run("import", |_| operator.import(&model)).await?;

@@ -17,19 +17,14 @@ pub struct Up {
 }
 
 impl Up {
-    /// Starts it with its state in `state`, serving the full model in `model`.
+    /// Starts it with its state in `state`; its host serves what is imported.
     ///
     /// # Errors
     /// When it ends instead of coming up.
-    pub async fn start(state: &Path, model: &Path) -> Result<Self> {
+    pub async fn start(state: &Path) -> Result<Self> {
         std::fs::create_dir_all(state).context("cannot make the demo's state folder")?;
         let mut process = Process::start(Program::Cli, &state.join("up.log"), |command| {
-            command
-                .arg("up")
-                .arg("--state")
-                .arg(state)
-                .arg("--model")
-                .arg(model);
+            command.arg("up").arg("--state").arg(state);
             for port in ["--port", "--host-port", "--device-port", "--broker-port"] {
                 command.args([port, "0"]);
             }
