@@ -17,6 +17,7 @@ pub mod job;
 pub mod manifest;
 pub mod name;
 pub mod path;
+pub mod proof;
 pub mod release;
 pub mod report;
 pub mod topic;

@@ -14,6 +14,10 @@ use crate::{BundlePath, DeviceClassName, Digest, ModelName, id::ModelVersionId};
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// The description's file name in a full model's folder.
 pub const MODEL_FILE: &str = "model.json";
+/// The bill of materials' file name in a bundle's folder; one of the files that the manifest lists.
+pub const BOM_FILE: &str = "bom.cdx.json";
+/// The signature's file name beside a bundle's files. It covers the manifest, so the manifest cannot list it.
+pub const SIGNATURE_FILE: &str = "model.sig";
 /// The largest manifest in bytes; stops endless data.
 pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
 /// The most files in a bundle.
@@ -346,8 +350,8 @@ pub enum ManifestError {
     /// A graph or golden file that is not among the files.
     #[error("the manifest uses `{0}` but does not list it")]
     Unlisted(BundlePath),
-    /// The manifest lists itself, or two paths that a file system may take for one.
-    #[error("the manifest lists `{0}`, which collides with another of its files")]
+    /// The manifest lists itself, its signature, two paths that a file system may take for one, or a file below a file.
+    #[error("the manifest lists `{0}`, which collides with another of the bundle's files")]
     Collision(BundlePath),
     /// No golden inputs: nothing could be tried before it serves.
     #[error("the manifest has no golden inputs, so a device could not try the bundle")]
