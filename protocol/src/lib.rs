@@ -22,6 +22,7 @@ pub mod release;
 pub mod report;
 pub mod topic;
 pub mod trust;
+mod unique;
 
 pub use digest::Digest;
 pub use name::{DeviceClassName, DeviceIdentity, DeviceName, ModelName, Tenant};

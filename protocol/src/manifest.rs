@@ -4,20 +4,22 @@
 //! bundle is the SHA-256 of the bytes of its `manifest.json`, which names every other file by
 //! digest, so one digest fixes all bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundlePath, DeviceClassName, Digest, ModelName, id::ModelVersionId};
+use crate::{BundlePath, DeviceClassName, Digest, ModelName, id::ModelVersionId, unique};
 
 /// The manifest's file name in a bundle's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// The description's file name in a full model's folder.
-pub const MODEL_FILE: &str = "model.json";
 /// The bill of materials' file name in a bundle's folder; one of the files that the manifest lists.
 pub const BOM_FILE: &str = "bom.cdx.json";
 /// The signature's file name beside a bundle's files. It covers the manifest, so the manifest cannot list it.
 pub const SIGNATURE_FILE: &str = "model.sig";
+/// The description's file name in a full model's folder.
+pub const MODEL_FILE: &str = "model.json";
 /// The largest manifest in bytes; stops endless data.
 pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
 /// The most files in a bundle.
@@ -47,6 +49,7 @@ pub struct Manifest {
     /// How near an answer must be to the golden one.
     pub golden_tolerance: GoldenTolerance,
     /// Every other file of the bundle, golden files included.
+    #[serde(deserialize_with = "unique::map")]
     pub files: BTreeMap<BundlePath, FileEntry>,
 }
 
@@ -368,7 +371,7 @@ impl Manifest {
     /// Whatever makes it unusable, by name; see [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let manifest: Self = parse_bounded(bytes)?;
-        manifest.check()?;
+        check::manifest(&manifest)?;
         Ok(manifest)
     }
 
@@ -376,49 +379,6 @@ impl Manifest {
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()
-    }
-
-    fn check(&self) -> Result<(), ManifestError> {
-        check_format(self.format)?;
-        check_serving(&self.serving)?;
-        self.check_files()?;
-        if self.golden.is_empty() {
-            return Err(ManifestError::NoGolden);
-        }
-        let golden = self
-            .golden
-            .iter()
-            .flat_map(|g| [&g.input, &g.request, &g.own, &g.full]);
-        match self
-            .serving
-            .graphs()
-            .into_iter()
-            .chain(golden)
-            .find(|p| !self.files.contains_key(*p))
-        {
-            Some(path) => Err(ManifestError::Unlisted(path.clone())),
-            None => Ok(()),
-        }
-    }
-
-    fn check_files(&self) -> Result<(), ManifestError> {
-        if self.files.len() > MAX_FILES {
-            return Err(ManifestError::TooManyFiles(self.files.len()));
-        }
-        let mut folded = BTreeSet::from([MANIFEST_FILE.to_owned()]);
-        for (path, file) in &self.files {
-            if file.size > MAX_FILE_BYTES {
-                return Err(ManifestError::FileTooLarge {
-                    path: path.clone(),
-                    size: file.size,
-                });
-            }
-            // Some file systems fold case: `A.onnx` and `a.onnx` would be one file there.
-            if !folded.insert(path.as_str().to_ascii_lowercase()) {
-                return Err(ManifestError::Collision(path.clone()));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -429,8 +389,7 @@ impl ModelDescription {
     /// Whatever makes it unusable, by name; see [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let description: Self = parse_bounded(bytes)?;
-        check_format(description.format)?;
-        check_serving(&description.serving)?;
+        check::description(&description)?;
         Ok(description)
     }
 }
@@ -440,46 +399,4 @@ fn parse_bounded<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Manife
         return Err(ManifestError::TooLarge(bytes.len()));
     }
     Ok(serde_json::from_slice(bytes)?)
-}
-
-fn check_format(format: u32) -> Result<(), ManifestError> {
-    if format == FORMAT {
-        Ok(())
-    } else {
-        Err(ManifestError::Format(format))
-    }
-}
-
-fn check_serving(serving: &Serving) -> Result<(), ManifestError> {
-    match serving {
-        Serving::Tensor(_) => Ok(()),
-        Serving::PromptableSegmentation(sam) => check_segmentation(sam),
-    }
-}
-
-fn check_segmentation(sam: &PromptableSegmentation) -> Result<(), ManifestError> {
-    let picture = &sam.encoder.preprocessing;
-    let side = 1..=4096;
-    if !side.contains(&picture.height) || !side.contains(&picture.width) {
-        return Err(ManifestError::Impossible(
-            "input size (1 to 4096 pixels a side)",
-        ));
-    }
-    let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
-    if !finite(&picture.mean) || !finite(&picture.std) || !picture.scale.is_finite() {
-        return Err(ManifestError::Impossible(
-            "normalisation (a value is not a number)",
-        ));
-    }
-    if picture.std.contains(&0.0) {
-        return Err(ManifestError::Impossible(
-            "normalisation (a standard deviation is zero)",
-        ));
-    }
-    if sam.encoder.outputs.is_empty() || sam.encoder.outputs.len() != sam.decoder.embeddings.len() {
-        return Err(ManifestError::Impossible(
-            "embedding (encoder outputs and decoder inputs differ)",
-        ));
-    }
-    Ok(())
 }

@@ -10,7 +10,8 @@ pub const MAX_PATH_LEN: usize = 200;
 /// A relative path of plain components, joined by `/`.
 ///
 /// Stops path escape (`..`, absolute paths, drive letters, backslashes), hidden files, and names
-/// that differ only by case or encoding: components are `[A-Za-z0-9_][A-Za-z0-9._-]*`.
+/// that differ only by encoding or by a last dot, which some systems drop: components are
+/// `[A-Za-z0-9_][A-Za-z0-9._-]*` and do not end with a dot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BundlePath(String);
@@ -18,7 +19,7 @@ pub struct BundlePath(String);
 /// Why a text is not a path inside a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a path inside a bundle: use plain names of letters, digits, `_`, `.` and `-`, \
+    "`{0}` is not a path inside a bundle: use plain names of letters, digits, `_`, `-` and inner `.`, \
      joined by `/`, 200 characters at most"
 )]
 pub struct InvalidPath(String);
@@ -45,6 +46,7 @@ fn plain(component: &str) -> bool {
         && component
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !component.ends_with('.')
 }
 
 impl FromStr for BundlePath {

@@ -145,6 +145,42 @@ fn a_decompression_bomb_is_refused_by_its_header() {
     assert!(Picture::decode(&bomb).is_err());
 }
 
+#[test]
+fn a_jpeg_that_unfolds_is_refused_by_its_header() {
+    for (file, sizes) in [(QUADRANTS, 0xc0), (PROGRESSIVE, 0xc2)] {
+        let mut bomb = file.to_vec();
+        let header = bomb
+            .windows(2)
+            .position(|pair| pair == [0xff, sizes])
+            .unwrap();
+        // 16,384 × 16,384: each side is allowed, all of it is not.
+        bomb[header + 5..header + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
+        let sides = PictureError::Dimensions {
+            width: 16_384,
+            height: 16_384,
+        };
+        assert_eq!(Picture::decode(&bomb), Err(sides));
+        bomb[header + 5..header + 9].copy_from_slice(&[0xff; 4]);
+        assert!(Picture::decode(&bomb).is_err());
+    }
+}
+
+/// Each scan of a progressive file goes over the whole picture again: a few kilobytes of them would take hours.
+#[test]
+fn a_jpeg_of_endless_scans_is_refused() {
+    let end = PROGRESSIVE.len() - 2;
+    let scan = PROGRESSIVE
+        .windows(2)
+        .rposition(|pair| pair == [0xff, 0xda])
+        .unwrap();
+    let scans = PROGRESSIVE[scan..end].repeat(5000);
+    let bomb = [&PROGRESSIVE[..end], &scans, &PROGRESSIVE[end..]].concat();
+    assert!(matches!(
+        Picture::decode(&bomb),
+        Err(PictureError::Broken { format: "JPEG", .. })
+    ));
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
