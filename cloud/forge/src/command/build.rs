@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use espalier_forge::job;
 use espalier_protocol::job::{Evaluation, GateVerdict, JobEvent};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::workshop::{Confinement, on_this_thread, told_to_end};
 
@@ -42,7 +43,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let ended = on_this_thread(job::run(&args.job, &workshop, &mut *teller, told_to_end()))?;
+    let ended = on_this_thread(job::run(
+        &args.job,
+        &workshop,
+        &mut *teller,
+        now,
+        told_to_end(),
+    ))?;
     Ok(match ended {
         Ok(finished) => {
             teller(finished);
@@ -53,6 +60,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// The clock of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wiring is where the clock comes from"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// One JSON object a line, whole at once, so that a reader never waits for half of it.

@@ -4,7 +4,9 @@
 //! workers' answers, checks the finished bundle byte by byte, and moves it into place with one rename. Killed at
 //! any moment, it goes on where it stopped when it is started again; cancelled, it leaves nothing behind.
 
+mod bom;
 mod records;
+mod seal;
 mod verify;
 
 use std::future::Future;
@@ -15,6 +17,8 @@ use espalier_protocol::job::{
     BuildJob, EVALUATION_FILE, Evaluation, GateVerdict, INPUT_FOLDER, JobEvent, OUTPUT_FOLDER,
 };
 use espalier_protocol::manifest::MANIFEST_FILE;
+use espalier_protocol::proof::bom::BomError;
+use jiff::Timestamp;
 
 use crate::evaluate::agreement::Agreement;
 use crate::evaluate::judge;
@@ -64,6 +68,9 @@ pub enum JobError {
     /// The bundle that a worker left is not what its manifest says.
     #[error("the worker's bundle is refused: {0}")]
     Bundle(#[from] VerifyError),
+    /// The bundle's bill of materials cannot be written.
+    #[error("the bill of materials cannot be written: {0}")]
+    Bom(#[from] BomError),
     /// The job's folder cannot be used.
     #[error("the job's folder cannot be used: {0}")]
     Io(#[from] std::io::Error),
@@ -79,7 +86,7 @@ impl JobError {
             Self::Worker(WorkerError::Failed(Failure { code, .. })) => code,
             Self::Worker(WorkerError::Cancelled) => "cancelled",
             Self::Worker(WorkerError::TooLong(_) | WorkerError::Died { .. }) => "worker-died",
-            Self::Worker(WorkerError::Io(_)) | Self::Io(_) => "storage",
+            Self::Worker(WorkerError::Io(_)) | Self::Bom(_) | Self::Io(_) => "storage",
             Self::Worker(WorkerError::Nonsense(_)) | Self::WrongAnswer(_) | Self::Bundle(_) => {
                 "worker-lied"
             }
@@ -133,8 +140,8 @@ impl Workshop {
     }
 }
 
-/// Runs the job of a `job.json`. `tell` hears of its progress; the last event is for the caller to tell.
-/// When `cancelled` resolves, the job ends and its folder is as it was before.
+/// Runs the job of a `job.json`. `tell` hears of its progress; the last event is for the caller to tell. `clock`
+/// dates the bundle's bill of materials. When `cancelled` resolves, the job ends and its folder is as it was before.
 ///
 /// # Errors
 /// [`JobError`].
@@ -142,6 +149,7 @@ pub async fn run(
     job_file: &Path,
     workshop: &Workshop,
     tell: &mut dyn FnMut(JobEvent),
+    clock: fn() -> Timestamp,
     cancelled: impl Future<Output = ()>,
 ) -> Result<JobEvent, JobError> {
     let job = Job::open(job_file)?;
@@ -149,7 +157,7 @@ pub async fn run(
         return Ok(finished);
     }
     let mut cancelled = std::pin::pin!(cancelled);
-    let made = job.make(workshop, tell, &mut cancelled).await;
+    let made = job.make(workshop, tell, clock, &mut cancelled).await;
     if let Err(JobError::Worker(WorkerError::Cancelled)) = &made {
         job.clear()?;
     }
@@ -159,6 +167,7 @@ pub async fn run(
 struct Job {
     folder: PathBuf,
     task: Task,
+    recipe_text: String,
     records: Records,
 }
 
@@ -194,6 +203,7 @@ impl Job {
         Ok(Self {
             folder,
             task,
+            recipe_text: job.recipe,
             records,
         })
     }
@@ -218,6 +228,7 @@ impl Job {
         &self,
         workshop: &Workshop,
         tell: &mut dyn FnMut(JobEvent),
+        clock: fn() -> Timestamp,
         cancelled: &mut C,
     ) -> Result<JobEvent, JobError> {
         std::fs::create_dir_all(&self.task.work)?;
@@ -240,7 +251,7 @@ impl Job {
         let agreement = stages.agreement().await?;
         stages.bundle(cost.peak_memory_bytes).await?;
         let evaluation = self.evaluation(&full, shrunk, full_cost, cost, agreement);
-        self.publish(evaluation)
+        self.publish(&full, evaluation, clock())
     }
 
     fn evaluation(
@@ -276,10 +287,23 @@ impl Job {
         evaluation
     }
 
-    /// Checks the bundle and moves it into place; the rename is what makes the job finished.
-    fn publish(&self, evaluation: Evaluation) -> Result<JobEvent, JobError> {
+    /// Checks the bundle, says where it comes from, and moves it into place; the rename is what makes the job
+    /// finished.
+    fn publish(
+        &self,
+        full: &Inspection,
+        evaluation: Evaluation,
+        now: Timestamp,
+    ) -> Result<JobEvent, JobError> {
         let made = self.task.folders().bundle;
-        let bundle = verify::bundle(&made)?;
+        let origin = bom::Origin {
+            full,
+            full_files: &bom::full_files(&self.task.input, full)?,
+            recipe: &self.task.recipe,
+            recipe_text: &self.recipe_text,
+            evaluation: &evaluation,
+        };
+        let bundle = seal::bundle(&made, |manifest| bom::write(manifest, &origin, now))?;
         let report = self.folder.join(EVALUATION_FILE);
         let partial = report.with_extension("json.partial");
         std::fs::write(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use espalier_protocol::manifest::{
     FileEntry, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, ManifestError,
 };
+use espalier_protocol::path::InvalidPath;
 use espalier_protocol::{BundlePath, Digest, digest::Hasher};
 
 /// Why a bundle is refused.
@@ -30,12 +31,25 @@ pub enum VerifyError {
     /// Something that the manifest does not name, or that is no plain file.
     #[error("{} does not belong into a bundle", .0.display())]
     Foreign(PathBuf),
+    /// A name that no bundle can have.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
 }
 
 /// The digest of a bundle's manifest, when every file is exactly what the manifest says and nothing else is there.
 pub(super) fn bundle(folder: &Path) -> Result<Digest, VerifyError> {
-    let bytes = read(&folder.join(MANIFEST_FILE), MAX_MANIFEST_BYTES as u64 + 1)?;
-    let manifest = Manifest::parse(&bytes)?;
+    let bytes = manifest_bytes(folder)?;
+    files(folder, &Manifest::parse(&bytes)?)?;
+    Ok(Digest::of(&bytes))
+}
+
+/// The manifest of a bundle whose files were not looked at.
+pub(super) fn manifest(folder: &Path) -> Result<Manifest, VerifyError> {
+    Ok(Manifest::parse(&manifest_bytes(folder)?)?)
+}
+
+/// Whether every file is exactly what the manifest says and nothing else is there.
+pub(super) fn files(folder: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
     let mut expected: BTreeSet<PathBuf> = manifest
         .files
         .keys()
@@ -48,7 +62,11 @@ pub(super) fn bundle(folder: &Path) -> Result<Digest, VerifyError> {
             return Err(VerifyError::Differs(path.clone()));
         }
     }
-    Ok(Digest::of(&bytes))
+    Ok(())
+}
+
+fn manifest_bytes(folder: &Path) -> Result<Vec<u8>, VerifyError> {
+    read(&folder.join(MANIFEST_FILE), MAX_MANIFEST_BYTES as u64 + 1)
 }
 
 fn refuse_foreign(folder: &Path, expected: &BTreeSet<PathBuf>) -> Result<(), VerifyError> {
@@ -86,15 +104,20 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, VerifyError> {
 
 /// The digest of a file's bytes, of at most one more than the entry allows: more is a difference anyway.
 fn digest(path: &Path, entry: &FileEntry) -> Result<Digest, VerifyError> {
-    let unreadable = |source| VerifyError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut stream = File::open(path).map_err(unreadable)?.take(entry.size + 1);
+    let file = File::open(path).map(|file| file.take(entry.size + 1));
+    file.and_then(digest_of)
+        .map_err(|source| VerifyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// The digest of everything that a stream gives.
+pub(super) fn digest_of(mut stream: impl Read) -> std::io::Result<Digest> {
     let mut hasher = Hasher::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
-        match stream.read(&mut piece).map_err(unreadable)? {
+        match stream.read(&mut piece)? {
             0 => return Ok(hasher.finish()),
             read => hasher.update(&piece[..read]),
         }

@@ -5,8 +5,10 @@ use espalier_forge::job::{self, JobError};
 use espalier_forge::sandbox::spawn::WorkerError;
 use espalier_protocol::Digest;
 use espalier_protocol::job::{BuildJob, EVALUATION_FILE, Evaluation, GateVerdict, JobEvent};
-use espalier_protocol::manifest::{MANIFEST_FILE, Manifest};
+use espalier_protocol::manifest::{BOM_FILE, MANIFEST_FILE, Manifest};
+use espalier_protocol::proof::Bom;
 use espalier_runtime::{GraphOptions, golden};
+use jiff::Timestamp;
 
 use crate::support::{self, on_this_thread, workshop};
 
@@ -51,6 +53,10 @@ fn left_over(folder: &Path) -> Vec<String> {
     left
 }
 
+fn now() -> Timestamp {
+    "2026-11-24T12:00:00.5Z".parse().unwrap()
+}
+
 fn run(file: &Path) -> Result<(JobEvent, Vec<JobEvent>), JobError> {
     let workshop = workshop().expect("checked by the caller");
     let mut events = Vec::new();
@@ -58,6 +64,7 @@ fn run(file: &Path) -> Result<(JobEvent, Vec<JobEvent>), JobError> {
         file,
         &workshop,
         &mut |event| events.push(event),
+        now,
         std::future::pending(),
     ))?;
     Ok((last, events))
@@ -80,6 +87,7 @@ fn a_full_model_becomes_a_bundle_that_reproduces_its_golden_answers() {
     assert_eq!(Digest::of(&bytes), bundle);
     let manifest = Manifest::parse(&bytes).unwrap();
     assert_eq!(manifest.golden.len(), 3);
+    assert_described(folder.path(), &manifest, &evaluation);
     let report = golden::check_folder(&output, &GraphOptions::default()).unwrap();
     assert_eq!(report.inputs, 3);
     assert!(report.least_iou > 0.99, "{report:?}");
@@ -115,6 +123,60 @@ fn a_full_model_becomes_a_bundle_that_reproduces_its_golden_answers() {
     let (again, events) = run(&file).unwrap();
     assert!(matches!(again, JobEvent::Finished { bundle: same, .. } if same == bundle));
     assert!(events.is_empty());
+}
+
+/// The bill of materials is of this bundle, and says what the forge knows: figures, origin, data.
+fn assert_described(folder: &Path, manifest: &Manifest, evaluation: &Evaluation) {
+    let bytes = std::fs::read(folder.join("output").join(BOM_FILE)).unwrap();
+    let listed = &manifest.files[&BOM_FILE.parse().unwrap()];
+    assert_eq!(listed.sha256, Digest::of(&bytes));
+    let bom = Bom::parse(&bytes).unwrap();
+    bom.describes(manifest).unwrap();
+    assert_eq!(bom.metadata.timestamp.to_string(), "2026-11-24T12:00:01Z");
+    let build = &bom.metadata.component;
+    let full = &build.pedigree.as_ref().unwrap().ancestors[0];
+    let mut files: Vec<_> = full
+        .components
+        .iter()
+        .map(|file| (file.name.as_str(), file.sha256()))
+        .collect();
+    files.sort_unstable();
+    let given = ["decoder.onnx", "encoder.onnx", "model.json"].map(|name| {
+        let bytes = std::fs::read(folder.join("input").join(name)).unwrap();
+        (name, Some(Digest::of(&bytes)))
+    });
+    assert_eq!(files, given);
+    let property = |name: &str| {
+        let mut all = build.properties.iter();
+        all.find(|property| property.name == name)
+            .map(|property| property.value.as_str())
+    };
+    assert_eq!(property("espalier:recipe"), Some(RECIPE));
+    let recipe = Digest::of(RECIPE.as_bytes()).to_string();
+    assert_eq!(property("espalier:recipe:sha256"), Some(recipe.as_str()));
+    let card = build.model_card.as_ref().unwrap();
+    let metric = |kind: &str| {
+        let mut all = card.quantitative_analysis.performance_metrics.iter();
+        all.find(|metric| metric.kind == kind)
+            .map(|metric| metric.value.clone())
+    };
+    let agreement = evaluation.agreement_iou.to_string();
+    assert_eq!(metric("agreement_iou"), Some(agreement));
+    let latency = evaluation.latency_ms_p95.to_string();
+    assert_eq!(metric("latency_ms_p95"), Some(latency));
+    let data: Vec<_> = card
+        .model_parameters
+        .datasets
+        .iter()
+        .map(|dataset| dataset.name.as_str())
+        .collect();
+    let expected = [
+        "calibration of activations",
+        "search for sensitive layers",
+        "evaluation",
+        "golden inputs in the bundle",
+    ];
+    assert_eq!(data, expected);
 }
 
 fn stage(event: &JobEvent) -> Option<&str> {
@@ -206,7 +268,7 @@ fn a_cancelled_job_leaves_its_folder_as_it_was() {
         }
     };
     let told = async { cancelled.await.unwrap_or_default() };
-    let ended = on_this_thread(job::run(&file, &workshop, &mut tell, told));
+    let ended = on_this_thread(job::run(&file, &workshop, &mut tell, now, told));
     assert!(
         matches!(ended, Err(JobError::Worker(WorkerError::Cancelled))),
         "{ended:?}"
