@@ -20,6 +20,8 @@ pub struct Release {
     pub digest: Digest,
     /// The builds behind it, by class.
     pub builds: BTreeMap<DeviceClassName, BuildId>,
+    /// The digests of the bundles' own signatures, by class, as far as there are any.
+    pub signatures: BTreeMap<DeviceClassName, Digest>,
     /// When it was drafted.
     pub created_at: Timestamp,
     /// Whether the release keys stand behind it.

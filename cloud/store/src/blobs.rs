@@ -36,7 +36,7 @@ impl Blobs<'_> {
 
     /// Whether a blob is one of a tenant's: it was sent by it, or one of its models, builds or releases has it.
     ///
-    /// The files in a bundle are not looked for: devices fetch those, at their own door.
+    /// The files in a bundle are not looked for: devices fetch those at their own door, and operators by release.
     ///
     /// # Errors
     /// [`StoreError`].

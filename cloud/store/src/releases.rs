@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use espalier_domain::release::{Release, ReleaseState};
 use espalier_protocol::id::{BuildId, ReleaseId};
 use espalier_protocol::release::ReleaseDocument;
-use espalier_protocol::{DeviceClassName, ModelName, Tenant};
+use espalier_protocol::{DeviceClassName, Digest, ModelName, Tenant};
 use jiff::Timestamp;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::error::happened;
@@ -209,6 +209,43 @@ impl Releases<'_> {
         Ok(SignOutcome::Signed)
     }
 
+    /// Keeps the digests of the bundles' own signatures, by class, while the release is a draft.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_signatures(
+        &self,
+        tenant: &Tenant,
+        id: ReleaseId,
+        signatures: &BTreeMap<DeviceClassName, Digest>,
+    ) -> Result<Written, StoreError> {
+        let classes: Vec<_> = signatures
+            .keys()
+            .map(|class| class.as_str().to_owned())
+            .collect();
+        let digests: Vec<_> = signatures
+            .values()
+            .map(|digest| digest.as_bytes().to_vec())
+            .collect();
+        let kept = sqlx::query!(
+            "UPDATE release_builds AS b SET signature = new.signature
+             FROM UNNEST($3::text[], $4::bytea[]) AS new (class, signature), releases AS r
+             WHERE b.tenant_id = $1 AND b.release_id = $2 AND b.device_class = new.class
+                 AND r.tenant_id = $1 AND r.release_id = $2 AND r.signed_at IS NULL",
+            tenant.as_str(),
+            id.0,
+            &classes,
+            &digests,
+        )
+        .execute(&self.store.pool)
+        .await?;
+        if happened(kept.rows_affected()) {
+            return Ok(Written::Updated);
+        }
+        let mut connection = self.store.pool.acquire().await?;
+        known(&mut connection, tenant, id).await
+    }
+
     async fn with_builds(
         &self,
         tenant: &Tenant,
@@ -216,21 +253,23 @@ impl Releases<'_> {
     ) -> Result<Vec<Release>, StoreError> {
         let ids: Vec<_> = rows.iter().map(|row| row.release_id).collect();
         let found = sqlx::query!(
-            "SELECT release_id, device_class, build_id FROM release_builds
+            "SELECT release_id, device_class, build_id, signature FROM release_builds
              WHERE tenant_id = $1 AND release_id = ANY($2)",
             tenant.as_str(),
             &ids,
         )
         .fetch_all(&self.store.pool)
         .await?;
-        let mut builds: BTreeMap<Uuid, BTreeMap<DeviceClassName, BuildId>> = BTreeMap::new();
+        let mut builds: BTreeMap<Uuid, Behind> = BTreeMap::new();
         for build in found {
-            let class = Row::of("release_builds", build.build_id)
-                .parse("device_class", &build.device_class)?;
-            builds
-                .entry(build.release_id)
-                .or_default()
-                .insert(class, BuildId(build.build_id));
+            let row = Row::of("release_builds", build.build_id);
+            let class: DeviceClassName = row.parse("device_class", &build.device_class)?;
+            let behind = builds.entry(build.release_id).or_default();
+            if let Some(signature) = &build.signature {
+                let digest = row.digest("signature", signature)?;
+                behind.signatures.insert(class.clone(), digest);
+            }
+            behind.builds.insert(class, BuildId(build.build_id));
         }
         rows.into_iter()
             .map(|row| {
@@ -263,7 +302,7 @@ async fn insert(
     new: NewRelease,
     now: Timestamp,
 ) -> Result<Release, StoreError> {
-    let digest = espalier_protocol::Digest::of(&new.bytes);
+    let digest = Digest::of(&new.bytes);
     sqlx::query!(
         "INSERT INTO releases
              (tenant_id, release_id, model, model_version_id, counter, digest, document, created_at)
@@ -299,6 +338,7 @@ async fn insert(
         document: new.document,
         digest,
         builds: new.builds,
+        signatures: BTreeMap::new(),
         created_at: now,
         state: ReleaseState::Draft,
     })
@@ -324,18 +364,34 @@ async fn mark_signed(
     if happened(marked.rows_affected()) {
         return Ok(Written::Updated);
     }
+    known(&mut **transaction, tenant, id).await
+}
+
+/// Tells a release that stayed as it was from one that is not there.
+async fn known(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    id: ReleaseId,
+) -> Result<Written, StoreError> {
     let known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM releases WHERE tenant_id = $1 AND release_id = $2) AS "known!""#,
         tenant.as_str(),
         id.0,
     )
-    .fetch_one(&mut **transaction)
+    .fetch_one(connection)
     .await?;
     Ok(if known {
         Written::NotUpdated
     } else {
         Written::Absent
     })
+}
+
+/// The builds behind a release and the signatures of their bundles, by class.
+#[derive(Default)]
+struct Behind {
+    builds: BTreeMap<DeviceClassName, BuildId>,
+    signatures: BTreeMap<DeviceClassName, Digest>,
 }
 
 struct ReleaseRow {
@@ -350,7 +406,7 @@ struct ReleaseRow {
 impl ReleaseRow {
     fn into_release(
         self,
-        builds: BTreeMap<DeviceClassName, BuildId>,
+        Behind { builds, signatures }: Behind,
     ) -> Result<Release, StoreError> {
         let row = Row::of("releases", self.release_id);
         let document = ReleaseDocument::parse(&self.document)
@@ -369,6 +425,7 @@ impl ReleaseRow {
             document,
             digest: row.digest("digest", &self.digest)?,
             builds,
+            signatures,
             created_at: self.created_at.0,
             state,
         })

@@ -124,6 +124,7 @@ pub fn release(classes: &[&str]) -> Release {
         document,
         digest,
         builds,
+        signatures: BTreeMap::new(),
         created_at: start(),
         state,
     }
