@@ -7,4 +7,6 @@
 
 mod messages;
 mod names;
+mod proof;
+mod recorded;
 mod releases;
