@@ -12,9 +12,11 @@ pub mod http;
 pub mod metrics;
 pub mod place;
 mod problem;
+pub mod question;
 pub mod service;
 
 pub use answer::Answer;
 pub use host::{Candidate, HostOptions, Instance, ModelHost, Origin};
 pub use place::{Place, Tier};
+pub use question::Question;
 pub use service::{Limits, ServeError, Service};

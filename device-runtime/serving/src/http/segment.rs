@@ -3,46 +3,24 @@
 //! Either a form (`multipart/form-data`: the file `image`, and `request` with the prompt's JSON) or
 //! one JSON object with the prompt's members and `image` in base64.
 
-use std::borrow::Cow;
-
 use actix_multipart::Multipart;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use espalier_protocol::Digest;
-use espalier_protocol::manifest::Prompt;
 use futures::StreamExt;
-use serde::Deserialize;
 
 use super::BUNDLE_HEADER;
 use super::body::Budget;
 use crate::problem::{Code, Problem};
+use crate::question::{Question, Unreadable};
 use crate::service::{Limits, Service};
 
 /// The largest prompt of a form in bytes.
 const MAX_PROMPT_BYTES: usize = 64 * 1024;
-/// Digits of base64 that are decoded at a time; a multiple of four.
-const BASE64_BLOCK: usize = 16 * 1024;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.route("/v1/models/{model}/segment", web::post().to(segment));
-}
-
-/// A picture's file and what is asked about it.
-struct Question {
-    picture: Bytes,
-    prompt: Prompt,
-}
-
-#[derive(Deserialize)]
-struct JsonQuestion<'a> {
-    /// Borrowed from the body unless it has escapes: it may be most of it.
-    #[serde(borrow)]
-    image: Cow<'a, str>,
-    #[serde(flatten)]
-    prompt: Prompt,
 }
 
 async fn segment(
@@ -107,7 +85,10 @@ async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Q
     let kind = header(CONTENT_TYPE).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim() {
         "multipart/form-data" => read_form(Multipart::new(request.headers(), payload), limit).await,
-        "application/json" => read_json(Budget::new(limit).read(payload).await?.freeze()),
+        "application/json" => {
+            let body = Budget::new(limit).read(payload).await?.freeze();
+            Ok(Question::from_json(body)?)
+        }
         _ => Err(Problem::new(
             Code::UnsupportedMedia,
             "send multipart/form-data with `image` and `request`, or application/json with `image` in base64",
@@ -128,9 +109,8 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Question, Proble
         match field.name().unwrap_or_default() {
             "image" if picture.is_none() => picture = Some(room.read(field).await?.freeze()),
             "request" if prompt.is_none() => {
-                prompt = Some(parse::<Prompt>(
-                    &Budget::new(MAX_PROMPT_BYTES).read(field).await?,
-                )?);
+                let text = Budget::new(MAX_PROMPT_BYTES).read(field).await?;
+                prompt = Some(serde_json::from_slice(&text).map_err(Unreadable::Json)?);
             }
             other => {
                 return Err(Problem::new(
@@ -152,46 +132,8 @@ async fn read_form(mut form: Multipart, limit: usize) -> Result<Question, Proble
     })
 }
 
-fn read_json(body: Bytes) -> Result<Question, Problem> {
-    let JsonQuestion { image, prompt } = parse(&body)?;
-    let image = match image {
-        Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
-        Cow::Owned(text) => Bytes::from(text),
-    };
-    drop(body);
-    Ok(Question {
-        picture: decoded(image.into())?,
-        prompt,
-    })
-}
-
-/// Decodes base64 where it lies, so that a picture is in memory once, however it came.
-fn decoded(mut text: BytesMut) -> Result<Bytes, Problem> {
-    let mut block = [0; BASE64_BLOCK / 4 * 3];
-    let mut written = 0;
-    for begin in (0..text.len()).step_by(BASE64_BLOCK) {
-        let end = text.len().min(begin + BASE64_BLOCK);
-        let bytes = STANDARD
-            .decode_slice(&text[begin..end], &mut block)
-            .ok()
-            // Padding belongs to the end of the whole.
-            .filter(|bytes| end == text.len() || *bytes == block.len())
-            .ok_or_else(|| {
-                let detail = format!("`image` is not base64 between its bytes {begin} and {end}");
-                Problem::new(Code::MalformedBody, detail)
-            })?;
-        text[written..written + bytes].copy_from_slice(&block[..bytes]);
-        written += bytes;
+impl From<Unreadable> for Problem {
+    fn from(why: Unreadable) -> Self {
+        Self::new(Code::MalformedBody, why.to_string())
     }
-    text.truncate(written);
-    Ok(text.freeze())
-}
-
-fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(json).map_err(|error| {
-        Problem::new(
-            Code::MalformedBody,
-            format!("the request cannot be read: {error}"),
-        )
-    })
 }
