@@ -71,10 +71,11 @@ pub enum ReleaseError {
 
 impl ReleaseDocument {
     /// The name of the TUF target that holds a release document. Flat, because tools disagree on
-    /// how consistent snapshots name targets with folders.
+    /// how consistent snapshots name targets with folders; with the model in front, so that the
+    /// release keys can delegate `release.MODEL.*.json` to the team whose model it is.
     #[must_use]
-    pub fn target_name(digest: &Digest) -> String {
-        format!("release-{digest}.json")
+    pub fn target_name(model: &ModelName, digest: &Digest) -> String {
+        format!("release.{model}.{digest}.json")
     }
 
     /// Reads and checks a document's bytes.

@@ -186,14 +186,18 @@ pub enum Attack {
     Malformed,
     /// Larger than it may be.
     EndlessData,
-    /// A sequence that was seen before.
+    /// A desired state that was accepted before a newer one.
     Replay,
+    /// A desired state that comes after a newer one.
+    Reordered,
     /// For another device.
     WrongDevice,
     /// For another class.
     WrongClass,
-    /// Past its expiry.
-    Expired,
+    /// A desired state past its expiry.
+    Stale,
+    /// Metadata past their expiry, and no newer ones: somebody keeps news back.
+    Frozen,
     /// Older metadata, or a lower release counter, than was seen before.
     Rollback,
     /// The two signers disagree, or metadata that do not belong together.

@@ -1,5 +1,5 @@
-//! Other people's Python programs for `--interop`: an environment of its own in the cache, with every package
-//! pinned by digest.
+//! Other people's programs for `--interop`: a Python environment of its own in the cache, with every package pinned by
+//! digest, and the TUF conformance suite, which is on no package index.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,14 @@ use crate::failure::{Failure, Result, While};
 use crate::{process, workspace};
 
 /// Tells tests where the interpreter with these packages is.
-pub const VARIABLE: &str = "ESPALIER_INTEROP_PYTHON";
+const PYTHON_VARIABLE: &str = "ESPALIER_INTEROP_PYTHON";
+
+/// Tells tests, and lets a person tell us, where the suite is.
+const SUITE_VARIABLE: &str = "TUF_CONFORMANCE_DIR";
+
+/// Where the suite comes from, and the state of it that was looked at.
+const SUITE: &str = "https://github.com/theupdateframework/tuf-conformance";
+const SUITE_COMMIT: &str = "eec841c186f81f2d9d8d30460c7e7deefa615f9e";
 
 /// What is installed, relative to the root of the checkout.
 const REQUIREMENTS: &str = "tests/interop/requirements.txt";
@@ -21,11 +28,55 @@ const ENVIRONMENT: &str = "environment";
 /// The oldest Python 3 that all pinned packages support.
 const OLDEST_MINOR: u32 = 11;
 
+/// What was found or installed.
+pub struct Interop {
+    python: PathBuf,
+    /// Not there when it could not be fetched: its test skips itself then.
+    suite: Option<PathBuf>,
+}
+
+impl Interop {
+    /// Finds or installs everything.
+    pub fn ensure() -> Result<Self> {
+        let python = python()?;
+        let suite = suite().inspect_err(|failure| {
+            eprintln!("interop: {failure}; check {SUITE} out yourself, and name the folder in {SUITE_VARIABLE}");
+        });
+        let suite = suite.ok();
+        Ok(Self { python, suite })
+    }
+
+    /// What tests are told.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let suite = self.suite.as_deref();
+        [(PYTHON_VARIABLE, self.python.as_path())]
+            .into_iter()
+            .chain(suite.map(|suite| (SUITE_VARIABLE, suite)))
+    }
+}
+
+/// The person's own checkout of the suite, or the pinned one.
+fn suite() -> Result<PathBuf> {
+    if let Some(own) = std::env::var_os(SUITE_VARIABLE) {
+        return Ok(own.into());
+    }
+    Cache::of_user()?.item_or_make("tuf-conformance", SUITE_COMMIT, |incoming| {
+        eprintln!("interop: fetching {SUITE}");
+        let git = |arguments: &[&str]| {
+            let mut git = process::command("git");
+            process::output(git.arg("-C").arg(incoming).args(arguments)).map(drop)
+        };
+        git(&["init", "--quiet"])?;
+        git(&["fetch", "--quiet", "--depth", "1", SUITE, SUITE_COMMIT])?;
+        git(&["checkout", "--quiet", "FETCH_HEAD"])
+    })
+}
+
 /// The interpreter of the environment, which is made when it is not there or was made from other pins.
 ///
 /// Programs are started as its modules (`-m pytest`): the scripts that pip writes name the folder in which
 /// they were installed, and the environment is moved into place when it is complete.
-pub fn ensure() -> Result<PathBuf> {
+fn python() -> Result<PathBuf> {
     let version = python_version()?;
     let requirements = workspace::root().join(REQUIREMENTS);
     let pins = fs::read_to_string(&requirements)

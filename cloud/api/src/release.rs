@@ -83,6 +83,10 @@ pub struct ReleaseBuildView {
     pub manifest_bytes: u64,
     /// Bytes of all files that the manifest names.
     pub files_bytes: u64,
+    /// SHA-256 of the bundle's own signature, `model.sig`, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub signature: Option<Digest>,
 }
 
 /// What a signer needs: the exact document, and what the targets must say of it.
@@ -99,10 +103,22 @@ pub struct SigningRequestView {
     /// Bytes of `release_json`.
     pub length: u64,
     /// The target's name.
-    #[schema(example = "release-9f86d0….json")]
+    #[schema(example = "release.sam.9f86d0….json")]
     pub target_name: String,
     /// The deployer's keys, which the same targets must name as `deployer.json`; exactly the bytes to be named.
     pub deployer_json: String,
+    /// The bundles, each of which needs a signature of its own first.
+    pub bundles: Vec<BundleToSign>,
+}
+
+/// A bundle that waits for its own signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BundleToSign {
+    /// What it is for.
+    #[schema(value_type = String)]
+    pub device_class: DeviceClassName,
+    /// `manifest.json`, byte by byte: its SHA-256 is the bundle's digest in the release document.
+    pub manifest_json: String,
 }
 
 /// The signer's answer: the next targets, signed.
@@ -111,6 +127,27 @@ pub struct SigningRequestView {
 pub struct ReleaseSignature {
     /// The next signed `targets.json`, exactly as signed.
     pub targets_json: String,
+}
+
+/// The bundles' own signatures, which other people's tools verify.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BundleSignatures {
+    /// The public key (ECDSA P-256, PEM) of whoever signed.
+    pub key: String,
+    /// The signatures, one for each device class.
+    pub bundles: Vec<SignedBundle>,
+}
+
+/// A bundle's own signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignedBundle {
+    /// What the bundle is for.
+    #[schema(value_type = String)]
+    pub device_class: DeviceClassName,
+    /// `model.sig` by the OpenSSF Model Signing specification v1.0, method `key`.
+    pub model_sig: String,
 }
 
 /// A page of releases.

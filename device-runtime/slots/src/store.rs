@@ -237,13 +237,13 @@ impl Store {
         Ok(self.floors.require()?)
     }
 
-    /// Makes new floors durable. They only ever rise: each is kept at the higher of old and new.
+    /// Makes new floors durable.
     ///
     /// # Errors
     /// The disk's; the old floors then still hold.
-    pub fn raise_floors(&self, floors: &Floors) -> Result<(), StoreError> {
+    pub fn raise_floors(&self, raise: impl FnOnce(Floors) -> Floors) -> Result<(), StoreError> {
         let old = self.floors.require()?;
-        let new = old.clone().raised_to(floors);
+        let new = raise(old.clone());
         if new != old {
             self.floors.write(&new)?;
         }

@@ -2,6 +2,7 @@
 
 mod figures;
 mod load;
+mod trust;
 mod update;
 mod verify;
 
@@ -24,6 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Name {
+    /// A revocation until the device is out; the metadata of one update until they are believed
+    Trust,
     /// A release on its way to devices: bytes, seconds, verification, requests while switching
     Update,
 }
@@ -45,6 +48,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         .enable_all()
         .build()?;
     let rows = match arguments.name {
+        Name::Trust => runtime.block_on(trust::measure())?,
         Name::Update => runtime.block_on(update::measure())?,
     };
     let figures = figures::Figures::of_this_machine(rows);

@@ -48,6 +48,8 @@ pub(super) struct Deployer {
     pub(super) keys: DeployerKeys,
     /// The document that lists the keys.
     pub(super) document: Digest,
+    /// When the metadata end that vouch for it.
+    pub(super) fresh_until: Timestamp,
 }
 
 /// A panic elsewhere must not take the device's conversation down: every value below is whole between calls.
@@ -183,7 +185,7 @@ impl Core {
     /// Shows everything that the store knows.
     pub(super) fn show_store(&self) {
         let floors = self.floors();
-        let sequence = floors.map_or(0, |floors| floors.desired_sequence);
+        let sequence = floors.map_or(0, |floors| floors.desired_sequence());
         self.show(|status| status.desired_sequence = sequence);
         self.show_slots();
     }
@@ -257,7 +259,7 @@ impl Core {
             Words {
                 at: self.now(),
                 // With damaged floors nobody knows it any more, and the rest is still worth saying.
-                desired_sequence: store.floors().map_or(0, |floors| floors.desired_sequence),
+                desired_sequence: store.floors().map_or(0, |floors| floors.desired_sequence()),
                 models: store.slots().iter().map(model_state).collect(),
                 progress,
                 traceparent: lock(&self.traceparent).clone(),

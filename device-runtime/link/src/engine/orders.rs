@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, lock};
+use super::core::{Core, Deployer, lock};
 use super::trust::TrustFailure;
 use super::update::{self, Order, blocking};
 use crate::uplink::Receipt;
@@ -166,7 +166,7 @@ impl Desk {
     async fn accept(&self, bytes: &Bytes) -> Result<Accepted, NotAccepted> {
         let deployer = self.core.known_deployer().await?;
         match self.verify(bytes, &deployer.keys)? {
-            Ok(accepted) => self.keep(bytes, accepted).await,
+            Ok(accepted) => self.keep(bytes, accepted, &deployer).await,
             // The deployer's key may have been rotated since: the release keys know.
             Err(refusal) if refusal.attack == Attack::WrongKey => {
                 self.core.renew_trust().await?;
@@ -174,7 +174,7 @@ impl Desk {
                 let accepted = self
                     .verify(bytes, &deployer.keys)?
                     .map_err(NotAccepted::Refused)?;
-                self.keep(bytes, accepted).await
+                self.keep(bytes, accepted, &deployer).await
             }
             Err(refusal) => Err(NotAccepted::Refused(refusal)),
         }
@@ -197,18 +197,19 @@ impl Desk {
     }
 
     /// Durable before anything is done for it: first the state, then the floor that forbids older ones.
-    async fn keep(&self, bytes: &Bytes, accepted: Accepted) -> Result<Accepted, NotAccepted> {
-        let (core, bytes, news, floors) = (
-            self.core.clone(),
-            bytes.clone(),
-            accepted.news,
-            accepted.floors(),
-        );
+    async fn keep(
+        &self,
+        bytes: &Bytes,
+        accepted: Accepted,
+        deployer: &Deployer,
+    ) -> Result<Accepted, NotAccepted> {
+        let (core, bytes, fresh_until) = (self.core.clone(), bytes.clone(), deployer.fresh_until);
+        let kept = accepted.clone();
         blocking(move || -> Result<(), StoreError> {
             let store = core.store();
             store.keep_desired(&bytes)?;
-            match news {
-                News::Fresh => store.raise_floors(&floors),
+            match kept.news {
+                News::Fresh => store.raise_floors(|floors| floors.accept(&kept, fresh_until)),
                 News::Known => Ok(()),
             }
         })

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use espalier_protocol::Digest;
 use espalier_protocol::desired::{DesiredModel, TufVersions};
-use espalier_protocol::release::MAX_RELEASE_BYTES;
+use espalier_protocol::release::{MAX_RELEASE_BYTES, ReleaseDocument};
 use espalier_protocol::report::{Attack, Failure, FailureKind, Refusal};
 use espalier_protocol::trust::{DEPLOYER_TARGET, DeployerKeys};
 use espalier_slots::StoreError;
-use espalier_slots::trust::{Metadata, PlanRefusal, TrustError, VerifiedPlan, agree};
+use espalier_slots::trust::{
+    MAX_METADATA_BYTES, Metadata, PlanRefusal, Sought, TrustError, VerifiedPlan, agree,
+};
 
 use super::core::{Core, Deployer};
 use crate::door::DoorError;
@@ -34,6 +36,12 @@ pub(super) enum TrustFailure {
     /// A document is not what was promised.
     #[error("{what} is not what the release keys promise")]
     Altered {
+        /// Which document.
+        what: &'static str,
+    },
+    /// The metadata name a document by digests that documents are not kept by.
+    #[error("the release keys name no SHA-256 of {what}")]
+    NoDigest {
         /// Which document.
         what: &'static str,
     },
@@ -74,6 +82,7 @@ impl TrustFailure {
             Self::Trust(_)
             | Self::Store(_)
             | Self::Altered { .. }
+            | Self::NoDigest { .. }
             | Self::Format { .. }
             | Self::Malformed { .. } => false,
         }
@@ -85,7 +94,7 @@ impl TrustFailure {
             Self::Trust(error) => error.attack(),
             Self::Door(DoorError::TooLarge { .. }) => Some(Attack::EndlessData),
             Self::Altered { .. } => Some(Attack::ArbitrarySoftware),
-            Self::Malformed { .. } => Some(Attack::Malformed),
+            Self::Malformed { .. } | Self::NoDigest { .. } => Some(Attack::Malformed),
             Self::Door(_) | Self::Store(_) | Self::Absent { .. } | Self::Format { .. } => None,
         }
     }
@@ -105,9 +114,10 @@ impl TrustFailure {
                 FailureKind::StoreFailed
             }
             Self::Format { .. } => FailureKind::Unsupported,
-            Self::Trust(_) | Self::Altered { .. } | Self::Malformed { .. } => {
-                FailureKind::Untrusted
-            }
+            Self::Trust(_)
+            | Self::Altered { .. }
+            | Self::NoDigest { .. }
+            | Self::Malformed { .. } => FailureKind::Untrusted,
         };
         Failure {
             kind,
@@ -156,7 +166,8 @@ impl Core {
             let mut metadata = self.metadata.lock().await;
             let metadata = self.opened(&mut metadata)?;
             let now = self.floors()?.now(self.now());
-            reaches(&metadata.versions(), wanted) && metadata.target(DEPLOYER_TARGET, now).is_ok()
+            reaches(&metadata.versions(), wanted)
+                && metadata.undelegated(DEPLOYER_TARGET, now).is_ok()
         };
         if reached {
             Ok(())
@@ -186,10 +197,9 @@ impl Core {
     async fn renew_deployer(&self, metadata: &Metadata) -> Result<(), TrustFailure> {
         let what = DEPLOYER_TARGET;
         let now = self.floors()?.now(self.now());
-        let target = metadata.target(what, now)?;
-        let bytes = self
-            .document(&target.digest, MAX_DEPLOYER_BYTES, what)
-            .await?;
+        let target = metadata.undelegated(what, now)?;
+        let document = target.digest().ok_or(TrustFailure::NoDigest { what })?;
+        let bytes = self.document(&document, MAX_DEPLOYER_BYTES, what).await?;
         let keys: DeployerKeys =
             serde_json::from_slice(&bytes).map_err(|error| TrustFailure::Malformed {
                 what,
@@ -199,8 +209,12 @@ impl Core {
             let found = keys.format;
             return Err(TrustFailure::Format { what, found });
         }
-        let document = target.digest;
-        self.set_deployer(Deployer { keys, document });
+        let fresh_until = metadata.fresh_until().ok_or(TrustError::Incomplete)?;
+        self.set_deployer(Deployer {
+            keys,
+            document,
+            fresh_until,
+        });
         Ok(())
     }
 
@@ -212,21 +226,25 @@ impl Core {
                 MAX_RELEASE_BYTES as u64,
                 "the release document",
             )
-            .await
-            .map_err(|failure| {
-                if failure.is_passing() {
-                    PlanError::Passing(failure)
-                } else {
-                    PlanError::Refused(failure.into())
-                }
-            })?;
-        let broken = |error: StoreError| PlanError::Refused(TrustFailure::from(error).into());
+            .await?;
         let mut metadata = self.metadata.lock().await;
-        let metadata = self.opened(&mut metadata).map_err(broken)?;
+        let metadata = self.opened(&mut metadata)?;
+        let name = ReleaseDocument::target_name(&order.model, &order.release.digest);
+        self.reach(metadata, &name).await?;
         let store = self.store();
-        let floors = store.floors().map_err(broken)?;
+        let floors = store.floors()?;
         agree(order, &bytes, metadata, store.anchor(), &floors, self.now())
             .map_err(PlanError::Refused)
+    }
+
+    /// Fetches the delegated roles that may vouch for a target. Whether one of them does is not judged here.
+    async fn reach(&self, metadata: &mut Metadata, name: &str) -> Result<(), TrustFailure> {
+        let now = self.floors()?.now(self.now());
+        while let Ok(Sought::Needs(role)) = metadata.seek(name, now) {
+            let bytes = self.door.metadata(role.file(), MAX_METADATA_BYTES).await?;
+            metadata.supply(role, bytes.as_deref(), now)?;
+        }
+        Ok(())
     }
 
     /// A small document by its digest: kept from before, or fetched and kept.
@@ -260,6 +278,22 @@ pub(super) enum PlanError {
     Passing(TrustFailure),
     /// It will not.
     Refused(PlanRefusal),
+}
+
+impl From<TrustFailure> for PlanError {
+    fn from(failure: TrustFailure) -> Self {
+        if failure.is_passing() {
+            Self::Passing(failure)
+        } else {
+            Self::Refused(failure.into())
+        }
+    }
+}
+
+impl From<StoreError> for PlanError {
+    fn from(error: StoreError) -> Self {
+        TrustFailure::from(error).into()
+    }
 }
 
 fn reaches(have: &TufVersions, wanted: &TufVersions) -> bool {

@@ -9,7 +9,7 @@ use std::thread;
 use espalier_protocol::desired::{Action, DesiredModel, TufVersions};
 use espalier_protocol::report::{Activation, Failure, FailureKind, Refusal, Step};
 use espalier_slots::slots::{Ending, WrongState};
-use espalier_slots::trust::{PlanRefusal, VerifiedPlan};
+use espalier_slots::trust::{Floors, PlanRefusal, VerifiedPlan};
 use espalier_slots::{
     Candidate, ModelSlots, Resume, Standing, StoreError, TrialOutcome, VerifiedBundle,
 };
@@ -206,12 +206,10 @@ impl Update<'_> {
     }
 
     fn raise_counter(&self, plan: &VerifiedPlan) -> Result<(), Stop> {
-        let store = self.core.store();
-        let mut floors = store.floors()?;
-        floors
-            .counters
-            .insert(plan.order().model.clone(), plan.order().release.counter);
-        Ok(store.raise_floors(&floors)?)
+        let order = plan.order();
+        let raise =
+            |floors: Floors| floors.with_counter(order.model.clone(), order.release.counter);
+        Ok(self.core.store().raise_floors(raise)?)
     }
 
     fn fetch_failed(&self, error: FetchError) -> Stop {

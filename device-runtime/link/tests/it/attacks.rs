@@ -6,8 +6,8 @@ use espalier_protocol::Digest;
 use espalier_protocol::report::{Attack, FailureKind, Step};
 use espalier_trust::Deployer;
 
-use crate::engine::{Fleet, bundle, serves};
-use crate::mint::{Bundle, key, model, name, order};
+use crate::engine::{Fleet, bundle, serves, serving_the_first};
+use crate::mint::{Bundle, hours, key, model, name, noon, order};
 
 #[tokio::test]
 async fn bundle_for_another_class_is_refused_before_a_byte_of_it_is_fetched() {
@@ -125,6 +125,113 @@ async fn replayed_desired_state_is_named_and_redelivery_is_not() {
             .count(),
         2
     );
+}
+
+#[tokio::test]
+async fn desired_state_that_comes_after_a_newer_one_is_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let [older, newer] = [2, 3].map(|sequence| {
+        let world = fleet.cloud.world();
+        let wanted = order(u128::from(sequence), 1, second, &bundle(2));
+        world.mint.sign(&world.mint.desired(sequence, vec![wanted]))
+    });
+    fleet.cloud.send_desired(newer);
+    fleet.active(3).await;
+    fleet.cloud.send_desired(older);
+    fleet.refused(Attack::Reordered).await;
+    serves(&agent, &bundle(2));
+}
+
+#[tokio::test]
+async fn desired_state_for_another_device_is_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let envelope = {
+        let world = fleet.cloud.world();
+        let mut desired = world.mint.desired(2, vec![order(2, 1, second, &bundle(2))]);
+        desired.device = name("acme/press-8");
+        world.mint.sign(&desired)
+    };
+    fleet.cloud.send_desired(envelope);
+    fleet.refused(Attack::WrongDevice).await;
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn stale_desired_state_is_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let envelope = {
+        let world = fleet.cloud.world();
+        let mut desired = world.mint.desired(2, vec![order(2, 1, second, &bundle(2))]);
+        desired.expires_at = noon() - hours(1);
+        world.mint.sign(&desired)
+    };
+    fleet.cloud.send_desired(envelope);
+    fleet.refused(Attack::Stale).await;
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn two_orders_for_one_model_are_named_and_neither_is_followed() {
+    let (fleet, agent) = serving_the_first().await;
+    let orders = [2, 3].map(|seed| {
+        let release = fleet.release(seed, &bundle(seed as u8));
+        order(u128::from(seed), 1, release, &bundle(seed as u8))
+    });
+    let envelope = {
+        let world = fleet.cloud.world();
+        world.mint.sign(&world.mint.desired(2, orders.to_vec()))
+    };
+    fleet.cloud.send_desired(envelope);
+    fleet.refused(Attack::Malformed).await;
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn bundle_of_another_release_is_named_as_mix_and_match() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.release(3, &bundle(3));
+    fleet.order(order(2, 1, second, &bundle(3)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Untrusted);
+    fleet.refused(Attack::MixAndMatch).await;
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn bundle_of_which_a_file_is_held_back_never_serves() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let graph = bundle(2).manifest.files[&name("graph.onnx")].sha256;
+    fleet.cloud.world().mint.blobs.remove(&graph);
+    fleet.order(order(2, 1, second, &bundle(2)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::DownloadFailed);
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn file_without_an_end_is_cut_and_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let graph = bundle(2).manifest.files[&name("graph.onnx")].sha256;
+    fleet.cloud.world().faults.endless = Some(graph);
+    fleet.order(order(2, 1, second, &bundle(2)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Corrupt);
+    fleet.refused(Attack::EndlessData).await;
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn metadata_without_an_end_are_cut_and_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let padding = vec![b' '; 8 * 1024 * 1024];
+    fleet.cloud.world().mint.timestamp.bytes.extend(padding);
+    fleet.order(order(2, 1, second, &bundle(2)));
+    fleet.refused(Attack::EndlessData).await;
+    serves(&agent, &bundle(1));
 }
 
 #[tokio::test]

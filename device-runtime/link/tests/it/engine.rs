@@ -80,6 +80,16 @@ impl Fleet {
     }
 }
 
+/// A device that serves the first bundle, by the first desired state.
+pub async fn serving_the_first() -> (Fleet, Agent) {
+    let fleet = Fleet::new().await;
+    let agent = fleet.device.start();
+    let first = fleet.release(1, &bundle(1));
+    fleet.order(order(1, 1, first, &bundle(1)));
+    fleet.active(1).await;
+    (fleet, agent)
+}
+
 pub fn ends(step: &Step) -> bool {
     matches!(
         step,
@@ -361,7 +371,7 @@ async fn order_waits_until_expired_metadata_are_renewed() {
         world.mint.sign(&desired)
     };
     fleet.cloud.send_desired(envelope);
-    fleet.refused(Attack::Expired).await;
+    fleet.refused(Attack::Frozen).await;
     fleet.cloud.renewals(12).await;
     renew(0);
     fleet.active(1).await;

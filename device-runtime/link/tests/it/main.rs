@@ -8,6 +8,7 @@
 mod agent;
 mod attacks;
 mod cloud;
+mod compromise;
 mod download;
 mod engine;
 mod enrolment;

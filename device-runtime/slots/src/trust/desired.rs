@@ -1,10 +1,12 @@
 //! Signed words of the deployer: desired states and acknowledgements.
 
+use std::collections::BTreeSet;
+
 use espalier_protocol::Digest;
 use espalier_protocol::desired::DesiredState;
 use espalier_protocol::envelope::{Envelope, EnvelopeError, Message};
 use espalier_protocol::report::{Ack, Attack, Refusal};
-use espalier_protocol::trust::DeployerKeys;
+use espalier_protocol::trust::{DeployerKeys, KeyId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Floors;
@@ -42,6 +44,8 @@ pub struct Accepted {
     pub state: DesiredState,
     /// The digest of its envelope.
     pub envelope: Digest,
+    /// Who signed it.
+    pub signer: KeyId,
     /// Whether it was seen before.
     pub news: News,
 }
@@ -51,17 +55,6 @@ impl Accepted {
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         is_past(self.state.expires_at, now)
-    }
-
-    /// The floors that hold once it was accepted.
-    #[must_use]
-    pub fn floors(&self) -> Floors {
-        Floors {
-            desired_sequence: self.state.sequence,
-            desired_envelope: Some(self.envelope),
-            time: self.state.issued_at,
-            counters: Default::default(),
-        }
     }
 }
 
@@ -73,12 +66,12 @@ impl Accepted {
 /// What it looks like, by name. [`Attack::WrongKey`] may also mean that the deployer's key was rotated: renew the
 /// metadata and ask once more.
 pub fn verify_desired(envelope: &[u8], recipient: &Recipient<'_>) -> Result<Accepted, Refusal> {
-    let state: DesiredState = open(envelope, recipient.keys)?;
+    let (state, signer): (DesiredState, KeyId) = open(envelope, recipient.keys)?;
     let Recipient {
         anchor,
         floors,
         clock,
-        ..
+        keys,
     } = recipient;
     if state.device != anchor.identity {
         let detail = format!(
@@ -94,16 +87,18 @@ pub fn verify_desired(envelope: &[u8], recipient: &Recipient<'_>) -> Result<Acce
         );
         return Err(refusal(Attack::WrongClass, detail));
     }
+    refuse_two_orders_for_one_model(&state)?;
     let digest = Digest::of(envelope);
-    let news = news(state.sequence, digest, floors)?;
+    let news = news(state.sequence, &digest, floors, keys)?;
     let accepted = Accepted {
         state,
         envelope: digest,
+        signer,
         news,
     };
     if news == News::Fresh && accepted.is_expired(floors.now(*clock)) {
         let detail = format!("the desired state expired at {}", accepted.state.expires_at);
-        return Err(refusal(Attack::Expired, detail));
+        return Err(refusal(Attack::Stale, detail));
     }
     Ok(accepted)
 }
@@ -113,7 +108,7 @@ pub fn verify_desired(envelope: &[u8], recipient: &Recipient<'_>) -> Result<Acce
 /// # Errors
 /// What it looks like, by name.
 pub fn open_ack(envelope: &[u8], recipient: &Recipient<'_>) -> Result<Ack, Refusal> {
-    let ack: Ack = open(envelope, recipient.keys)?;
+    let (ack, _): (Ack, _) = open(envelope, recipient.keys)?;
     if ack.device == recipient.anchor.identity {
         return Ok(ack);
     }
@@ -124,22 +119,46 @@ pub fn open_ack(envelope: &[u8], recipient: &Recipient<'_>) -> Result<Ack, Refus
     Err(refusal(Attack::WrongDevice, detail))
 }
 
-fn news(sequence: u64, envelope: Digest, floors: &Floors) -> Result<News, Refusal> {
-    let floor = floors.desired_sequence;
+/// One that was accepted before was kept and played again; one that never arrived was held back.
+fn news(
+    sequence: u64,
+    envelope: &Digest,
+    floors: &Floors,
+    keys: &DeployerKeys,
+) -> Result<News, Refusal> {
+    let floor = floors.binding_sequence(keys);
     if sequence > floor {
         return Ok(News::Fresh);
     }
-    if sequence == floor && floors.desired_envelope == Some(envelope) {
+    if sequence == floor && floors.is_last(envelope) {
         return Ok(News::Known);
     }
-    let detail =
-        format!("the desired state has sequence {sequence}, and {floor} was accepted before");
-    Err(refusal(Attack::Replay, detail))
+    let (attack, story) = match floors.is_earlier(envelope) {
+        true => (Attack::Replay, "it was accepted before that"),
+        false => (Attack::Reordered, "it comes too late"),
+    };
+    let detail = format!(
+        "the desired state has sequence {sequence}, {floor} was accepted already, and {story}"
+    );
+    Err(refusal(attack, detail))
 }
 
-fn open<M: Message>(envelope: &[u8], keys: &DeployerKeys) -> Result<M, Refusal> {
+/// Which of them is meant would be anybody's guess.
+fn refuse_two_orders_for_one_model(state: &DesiredState) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    match state.models.iter().find(|order| !seen.insert(&order.model)) {
+        None => Ok(()),
+        Some(twice) => {
+            let detail = format!("the desired state orders {} twice", twice.model);
+            Err(refusal(Attack::Malformed, detail))
+        }
+    }
+}
+
+/// The message and who signed it.
+fn open<M: Message>(envelope: &[u8], keys: &DeployerKeys) -> Result<(M, KeyId), Refusal> {
     Envelope::parse(envelope)
-        .and_then(|envelope| envelope.open(|id| keys.find(id)))
+        .and_then(|envelope| Ok((envelope.open(|id| keys.find(id))?, envelope.keyid)))
         .map_err(|error| refusal(attack_of(&error), error.to_string()))
 }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use espalier_protocol::Digest;
 use espalier_protocol::desired::TufVersions;
 use espalier_protocol::report::Attack;
 use espalier_protocol::trust::TrustLevel;
@@ -11,7 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Error as TufError, Role, TrustedMetadataSet};
 
-use super::{Refresh, crypto};
+use super::delegations::{self, Delegated, Sought, TOP};
+use super::refresh::MAX_METADATA_BYTES;
+use super::{Refresh, Target, crypto};
 use crate::files::Files;
 use crate::record::{Kept, RecordError};
 
@@ -54,6 +55,11 @@ pub enum TrustError {
     /// More new roots than one refresh may walk.
     #[error("there are more than {0} new roots: the rest is left to the next refresh")]
     TooManyRoots(u64),
+    /// More delegated roles than one search may look at.
+    #[error(
+        "more than {0} delegated roles stand between the root and a target: the release keys must delegate less"
+    )]
+    TooManyDelegations(usize),
     /// No metadata were fetched yet, or only a part of them.
     #[error("the release metadata are not complete: they must be fetched first")]
     Incomplete,
@@ -89,6 +95,7 @@ impl TrustError {
             Self::UnknownTarget(_) => Some(Attack::MixAndMatch),
             Self::Absent { .. }
             | Self::TooManyRoots(_)
+            | Self::TooManyDelegations(_)
             | Self::Incomplete
             | Self::Format(_)
             | Self::Record(_) => None,
@@ -99,7 +106,7 @@ impl TrustError {
 fn attack_of(error: &TufError) -> Attack {
     match error {
         TufError::Rollback { .. } | TufError::BadRootVersion { .. } => Attack::Rollback,
-        TufError::Expired { .. } => Attack::Expired,
+        TufError::Expired { .. } => Attack::Frozen,
         TufError::IntegrityMismatch(_) => Attack::MixAndMatch,
         TufError::ThresholdNotMet { .. }
         | TufError::DuplicateSignature { .. }
@@ -126,15 +133,6 @@ pub fn root_trust(root: &str) -> Result<TrustLevel, TrustError> {
     })
 }
 
-/// What the release keys say about one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub length: u64,
-}
-
 /// All files of a device's trust in one record, each exactly as it was signed.
 ///
 /// One record, because then a power cut cannot leave a new timestamp beside a forgotten root.
@@ -146,6 +144,17 @@ pub(super) struct Stored {
     pub(super) timestamp: Option<String>,
     pub(super) snapshot: Option<String>,
     pub(super) targets: Option<String>,
+    /// Delegated roles, each after its delegator.
+    #[serde(default)]
+    pub(super) delegated: Vec<StoredRole>,
+}
+
+/// A delegated role as it was signed, with the way by which it was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredRole {
+    role: String,
+    delegator: String,
+    text: String,
 }
 
 /// The trusted metadata of a device.
@@ -172,6 +181,7 @@ impl Metadata {
             timestamp: None,
             snapshot: None,
             targets: None,
+            delegated: Vec::new(),
         })?)
     }
 
@@ -208,9 +218,41 @@ impl Metadata {
             snapshot: self.set.snapshot().map_or(0, |snapshot| snapshot.version),
             targets: self
                 .set
-                .targets_role("targets")
+                .targets_role(TOP)
                 .map_or(0, |targets| targets.version),
         }
+    }
+
+    /// The trusted files as they were signed, by their names without versions.
+    pub fn files(&self) -> impl Iterator<Item = (String, &str)> {
+        let stored = &self.stored;
+        let top = [
+            ("root", stored.roots.last()),
+            ("timestamp", stored.timestamp.as_ref()),
+            ("snapshot", stored.snapshot.as_ref()),
+            (TOP, stored.targets.as_ref()),
+        ];
+        let top = top
+            .into_iter()
+            .filter_map(|(role, text)| Some((role, text?.as_str())));
+        let delegated = stored
+            .delegated
+            .iter()
+            .map(|stored| (stored.role.as_str(), stored.text.as_str()));
+        top.chain(delegated)
+            .map(|(role, text)| (format!("{}.json", delegations::escape(role)), text))
+    }
+
+    /// Whether files are named by version and targets by digest.
+    #[must_use]
+    pub fn consistent_snapshot(&self) -> bool {
+        self.set.root().consistent_snapshot
+    }
+
+    /// When the trusted timestamp ends: until then the metadata are known to be the newest.
+    #[must_use]
+    pub fn fresh_until(&self) -> Option<Timestamp> {
+        self.set.timestamp().map(|timestamp| timestamp.expires)
     }
 
     /// Begins to renew the metadata; the caller fetches what the refresh asks for.
@@ -218,23 +260,82 @@ impl Metadata {
         Refresh::new(self, now)
     }
 
-    /// What the release keys say about a target.
+    /// What the release keys say about a target, as far as that is known here.
     ///
     /// # Errors
-    /// When the chain is incomplete or expired at `now`, or does not list the target with a SHA-256.
+    /// When the chain is incomplete or expired at `now`, or no role on the way to the target vouches for it;
+    /// [`TrustError::Absent`] when a role that may know was not fetched: [`seek`](Self::seek) names it.
     pub fn target(&self, name: &str, now: Timestamp) -> Result<Target, TrustError> {
+        match self.seek(name, now)? {
+            Sought::Found(target) => Ok(target),
+            Sought::Needs(Delegated { file, .. }) => Err(TrustError::Absent { file }),
+        }
+    }
+
+    /// What the top role itself says about a target, whatever it may delegate: who deploys is not a team's to say.
+    ///
+    /// # Errors
+    /// As [`target`](Self::target).
+    pub fn undelegated(&self, name: &str, now: Timestamp) -> Result<Target, TrustError> {
         self.check_fresh(now)?;
-        let unknown = || TrustError::UnknownTarget(name.to_owned());
-        let targets = self
-            .set
-            .targets_role("targets")
-            .ok_or(TrustError::Incomplete)?;
-        let file = targets.target(name).ok_or_else(unknown)?;
-        let digest = file.hashes.get("sha256").and_then(|hex| hex.parse().ok());
-        Ok(Target {
-            digest: digest.ok_or_else(unknown)?,
-            length: file.length,
+        delegations::top(&self.set, name)?.ok_or_else(|| TrustError::UnknownTarget(name.to_owned()))
+    }
+
+    /// Looks for a target, by delegations where the top role does not name it. The caller fetches what the search needs,
+    /// gives it to [`supply`](Self::supply), and asks again.
+    ///
+    /// # Errors
+    /// As [`target`](Self::target).
+    pub fn seek(&self, name: &str, now: Timestamp) -> Result<Sought, TrustError> {
+        self.check_fresh(now)?;
+        delegations::seek(&self.set, name, now)
+    }
+
+    /// Takes the metadata of a delegated role that a search needs; `None` when the source says that there is no such file.
+    /// A file has at most [`MAX_METADATA_BYTES`].
+    ///
+    /// # Errors
+    /// Why the file is refused; what was trusted before still is.
+    pub fn supply(
+        &mut self,
+        needed: Delegated,
+        bytes: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<(), TrustError> {
+        let Delegated {
+            role,
+            delegator,
+            file,
+        } = needed;
+        let Some(bytes) = bytes else {
+            return Err(TrustError::Absent { file });
+        };
+        let text = checked_text(&file, bytes, MAX_METADATA_BYTES)?;
+        self.set
+            .update_delegated_targets(bytes, &role, &delegator, now)
+            .map_err(TrustError::refused(&file))?;
+        self.keep_delegated(StoredRole {
+            role,
+            delegator,
+            text: text.to_owned(),
         })
+    }
+
+    /// Keeps a delegated role, so that it need not be fetched again. The snapshot says which edition counts, so one that is
+    /// not kept costs a fetch and no safety: roles that it names no more are let go, and those beyond the cap are not kept.
+    fn keep_delegated(&mut self, fresh: StoredRole) -> Result<(), TrustError> {
+        let kept = &mut self.stored.delegated;
+        kept.retain(|old| delegations::pinned(&self.set, &old.role).is_some());
+        // In its old place, because those that it delegates to stand behind it.
+        match kept.iter_mut().find(|old| old.role == fresh.role) {
+            Some(old) => *old = fresh,
+            None => kept.push(fresh),
+        }
+        let mut bytes: usize = kept.iter().map(|role| role.text.len()).sum();
+        while bytes as u64 > MAX_METADATA_BYTES {
+            bytes -= kept.pop().map_or(bytes, |last| last.text.len());
+        }
+        Ok(self.kept.write(&self.stored)?)
     }
 
     /// Whether the whole chain is there, belongs together and has not expired: nothing is vouched for otherwise.
@@ -247,7 +348,7 @@ impl Metadata {
         set.check_snapshot_expired(now)
             .map_err(TrustError::refused("snapshot.json"))?;
         let (Some(timestamp), Some(snapshot), Some(targets)) =
-            (set.timestamp(), set.snapshot(), set.targets_role("targets"))
+            (set.timestamp(), set.snapshot(), set.targets_role(TOP))
         else {
             return Err(TrustError::Incomplete);
         };
@@ -292,7 +393,39 @@ impl Metadata {
                     .map(|_| ()),
             );
         }
+        self.seed_delegated();
     }
+
+    /// Takes the stored delegated roles that the present snapshot and delegators vouch for. A search judges their expiry.
+    pub(super) fn seed_delegated(&mut self) {
+        for StoredRole {
+            role,
+            delegator,
+            text,
+        } in &self.stored.delegated
+        {
+            let seeded =
+                self.set
+                    .update_delegated_targets(text.as_bytes(), role, delegator, Timestamp::MIN);
+            pass_over(role, seeded.map(|_| ()));
+        }
+    }
+}
+
+/// The text of a file, when it is one and not too long.
+pub(super) fn checked_text<'a>(
+    file: &str,
+    bytes: &'a [u8],
+    limit: u64,
+) -> Result<&'a str, TrustError> {
+    let file = || file.to_owned();
+    if bytes.len() as u64 > limit {
+        return Err(TrustError::TooLarge {
+            file: file(),
+            limit,
+        });
+    }
+    std::str::from_utf8(bytes).map_err(|_| TrustError::NotText { file: file() })
 }
 
 fn pass_over(role: &str, seeded: Result<(), TufError>) {

@@ -75,11 +75,11 @@ pub fn agree(
     floors: &Floors,
     clock: Timestamp,
 ) -> Result<VerifiedPlan, PlanRefusal> {
-    let name = ReleaseDocument::target_name(&order.release.digest);
+    let name = ReleaseDocument::target_name(&order.model, &order.release.digest);
     let target = metadata
         .target(&name, floors.now(clock))
         .map_err(|error| PlanRefusal::from(&error))?;
-    if target.digest != order.release.digest || target.length != document.len() as u64 {
+    if target.digest() != Some(order.release.digest) || target.length() != document.len() as u64 {
         return Err(PlanRefusal::disagree("release document"));
     }
     if Digest::of(document) != order.release.digest {

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use sigstore_tuf::{Error as TufError, Role};
 
 use super::{Metadata, TrustError};
-use crate::trust::metadata::Stored;
+use crate::trust::delegations::TOP;
+use crate::trust::metadata::{Stored, checked_text};
 
 /// New roots that one refresh walks; stops an endless chain.
 const MAX_ROOTS: u64 = 64;
@@ -82,11 +83,7 @@ impl<'a> Refresh<'a> {
         let Some(bytes) = bytes else {
             return self.absent(file);
         };
-        if bytes.len() as u64 > limit {
-            return Err(TrustError::TooLarge { file, limit });
-        }
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| TrustError::NotText { file: file.clone() })?;
+        let text = checked_text(&file, bytes, limit)?;
         match self.stage {
             Stage::Root { next, last } => self.root(&file, text, next, last),
             Stage::Timestamp => self.timestamp(&file, text),
@@ -186,7 +183,7 @@ impl<'a> Refresh<'a> {
             .and_then(|snapshot| snapshot.meta.get("targets.json"));
         let version = pin.ok_or(TrustError::Incomplete)?.version;
         let trusted = set
-            .targets_role("targets")
+            .targets_role(TOP)
             .filter(|targets| targets.version == version);
         self.stage = match trusted {
             Some(targets) if !targets.is_expired(self.now) => Stage::Done,
@@ -201,6 +198,8 @@ impl<'a> Refresh<'a> {
             .update_targets(text.as_bytes(), self.now)
             .map_err(TrustError::refused(file))?;
         self.keep(|stored| stored.targets = Some(text.to_owned()))?;
+        // The new snapshot dropped the delegated roles, and may name the same editions of them.
+        self.metadata.seed_delegated();
         self.stage = Stage::Done;
         Ok(())
     }

@@ -12,7 +12,7 @@ use espalier_protocol::manifest::{
 use espalier_protocol::release::{ReleaseDocument, ReleasedBuild};
 use espalier_protocol::report::Ack;
 use espalier_protocol::{BundlePath, DeviceClassName, DeviceIdentity, Digest, ModelName};
-use espalier_trust::keys::{KeyFile, SoftwareKey};
+use espalier_trust::keys::{KeyFile, KeySource, PublicHalf, SoftwareKey};
 use espalier_trust::tuf::{
     RoleHolders, RootPlan, SignedFile, TargetFile, TrustedRoot, read_targets, sign_root,
     sign_snapshot, sign_targets, sign_timestamp,
@@ -131,12 +131,14 @@ pub fn entry(bytes: &[u8]) -> FileEntry {
 
 /// The keys of a repository and its current edition.
 pub struct Mint {
-    pub root_key: SoftwareKey,
-    pub targets_key: SoftwareKey,
-    pub snapshot_key: SoftwareKey,
-    pub timestamp_key: SoftwareKey,
+    pub root_key: Arc<SoftwareKey>,
+    pub targets_key: Arc<SoftwareKey>,
+    pub snapshot_key: Arc<SoftwareKey>,
+    pub timestamp_key: Arc<SoftwareKey>,
     pub deployer: Deployer,
     pub roots: Vec<SignedFile>,
+    /// The root that a thief made for himself; devices never see it.
+    own_root: Option<SignedFile>,
     pub targets: SignedFile,
     pub snapshot: SignedFile,
     pub timestamp: SignedFile,
@@ -146,22 +148,35 @@ pub struct Mint {
     pub life: SignedDuration,
 }
 
+/// A key that a thief may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stolen {
+    Targets,
+    Snapshot,
+    Timestamp,
+    Deployer,
+}
+
+fn only(key: &dyn KeySource) -> RoleHolders {
+    RoleHolders::one(PublicHalf::of(key))
+}
+
 impl Mint {
     pub fn new() -> Self {
         let now = noon();
-        let [root_key, targets_key, snapshot_key, timestamp_key] = std::array::from_fn(|_| key());
-        let deployer_key = Arc::new(key());
-        let deployer = Deployer::new(deployer_key);
+        let [root_key, targets_key, snapshot_key, timestamp_key] =
+            std::array::from_fn(|_| Arc::new(key()));
+        let deployer = Deployer::new(Arc::new(key()));
         let first = NonZeroU64::MIN;
-        let root = sign_root(&RootPlan {
+        let plan = RootPlan {
             version: first,
             expires: now + hours(24 * 365),
-            root: RoleHolders::one(&root_key),
-            targets: RoleHolders::one(&targets_key),
-            snapshot: RoleHolders::one(&snapshot_key),
-            timestamp: RoleHolders::one(&timestamp_key),
-        })
-        .unwrap();
+            root: only(&*root_key),
+            targets: only(&*targets_key),
+            snapshot: only(&*snapshot_key),
+            timestamp: only(&*timestamp_key),
+        };
+        let root = sign_root(&plan, &[&*root_key]).unwrap();
         let (target, bytes) = deployer_target(&[deployer.public_key()]).unwrap();
         let placeholder = root.clone();
         let mut mint = Self {
@@ -171,6 +186,7 @@ impl Mint {
             timestamp_key,
             deployer,
             roots: vec![root],
+            own_root: None,
             targets: placeholder.clone(),
             snapshot: placeholder.clone(),
             timestamp: placeholder,
@@ -183,7 +199,7 @@ impl Mint {
             None,
             &[target],
             now + hours(24 * 365),
-            &[&mint.targets_key],
+            &[&*mint.targets_key],
         )
         .unwrap();
         mint.keep(bytes);
@@ -192,7 +208,47 @@ impl Mint {
     }
 
     pub fn trusted(&self) -> TrustedRoot {
-        TrustedRoot::read(&self.roots.last().unwrap().bytes).unwrap()
+        let root = self.own_root.as_ref().or(self.roots.last());
+        TrustedRoot::read(&root.unwrap().bytes).unwrap()
+    }
+
+    /// The same repository in the hands of a thief who holds these keys, and has some of his own for the others. Devices
+    /// still follow the honest roots; all else is signed by him, in editions above the honest ones.
+    pub fn in_the_hands_of_a_thief(&self, stolen: &[Stolen]) -> Self {
+        let hold = |role, honest: &Arc<SoftwareKey>| match stolen.contains(&role) {
+            true => honest.clone(),
+            false => Arc::new(key()),
+        };
+        let mut thief = Self::new();
+        thief.targets_key = hold(Stolen::Targets, &self.targets_key);
+        thief.snapshot_key = hold(Stolen::Snapshot, &self.snapshot_key);
+        thief.timestamp_key = hold(Stolen::Timestamp, &self.timestamp_key);
+        if stolen.contains(&Stolen::Deployer) {
+            thief.deployer = self.deployer.clone();
+        }
+        thief.own_root = Some(thief.sign_next_root());
+        thief.roots = self.roots.clone();
+        thief.blobs.extend(self.blobs.clone());
+        thief.overtake(self);
+        thief
+    }
+
+    /// Signs empty news until the editions are above another's.
+    fn overtake(&mut self, other: &Self) {
+        let (target, bytes) = deployer_target(&[self.deployer.public_key()]).unwrap();
+        self.keep(bytes);
+        self.targets = sign_targets(
+            &self.trusted(),
+            None,
+            std::slice::from_ref(&target),
+            self.now + hours(24 * 365),
+            &[&*self.targets_key],
+        )
+        .unwrap();
+        while self.targets.version <= other.targets.version {
+            self.add_target(target.clone());
+        }
+        self.sign_online(other.timestamp.version.checked_add(1).unwrap());
     }
 
     pub fn first_root(&self) -> String {
@@ -210,9 +266,16 @@ impl Mint {
         let root = self.trusted();
         let named = read_targets(&root, &self.targets.bytes).unwrap();
         let expires = self.now + self.life;
-        self.snapshot = sign_snapshot(&root, &named, version, expires, &self.snapshot_key).unwrap();
-        self.timestamp =
-            sign_timestamp(&root, &self.snapshot, version, expires, &self.timestamp_key).unwrap();
+        self.snapshot =
+            sign_snapshot(&root, &named, version, expires, &*self.snapshot_key).unwrap();
+        self.timestamp = sign_timestamp(
+            &root,
+            &self.snapshot,
+            version,
+            expires,
+            &*self.timestamp_key,
+        )
+        .unwrap();
     }
 
     /// Signs the next edition of everything below the root, with one more target.
@@ -224,7 +287,7 @@ impl Mint {
             Some(&current),
             &[file],
             self.now + hours(24 * 365),
-            &[&self.targets_key],
+            &[&*self.targets_key],
         )
         .unwrap();
         self.sign_online(self.timestamp.version.checked_add(1).unwrap());
@@ -232,19 +295,35 @@ impl Mint {
 
     /// The next root, with a new timestamp key, signed by old and new root keys (the same one here).
     pub fn rotate_timestamp_key(&mut self) {
-        self.timestamp_key = key();
-        let version = self.roots.last().unwrap().version.checked_add(1).unwrap();
-        let root = sign_root(&RootPlan {
-            version,
-            expires: self.now + hours(24 * 365),
-            root: RoleHolders::one(&self.root_key),
-            targets: RoleHolders::one(&self.targets_key),
-            snapshot: RoleHolders::one(&self.snapshot_key),
-            timestamp: RoleHolders::one(&self.timestamp_key),
-        })
-        .unwrap();
-        self.roots.push(root);
+        self.timestamp_key = Arc::new(key());
+        self.publish_next_root();
         self.sign_online(self.timestamp.version.checked_add(1).unwrap());
+    }
+
+    /// New snapshot and timestamp keys, and editions that begin anew: how a fast-forward is mended (TUF 1.0.34 §5.3.11).
+    pub fn recover_from_fast_forward(&mut self) {
+        self.snapshot_key = Arc::new(key());
+        self.timestamp_key = Arc::new(key());
+        self.publish_next_root();
+        self.sign_online(NonZeroU64::MIN);
+    }
+
+    fn publish_next_root(&mut self) {
+        let root = self.sign_next_root();
+        self.roots.push(root);
+    }
+
+    /// The root that follows, naming the keys at hand.
+    fn sign_next_root(&self) -> SignedFile {
+        let plan = RootPlan {
+            version: self.roots.last().unwrap().version.checked_add(1).unwrap(),
+            expires: self.now + hours(24 * 365),
+            root: only(&*self.root_key),
+            targets: only(&*self.targets_key),
+            snapshot: only(&*self.snapshot_key),
+            timestamp: only(&*self.timestamp_key),
+        };
+        sign_root(&plan, &[&*self.root_key]).unwrap()
     }
 
     /// Publishes a release of one bundle for its class.
@@ -277,7 +356,8 @@ impl Mint {
     pub fn publish(&mut self, document: &ReleaseDocument) -> ReleaseRef {
         let bytes = serde_json::to_vec(document).unwrap();
         let digest = self.keep(bytes.clone());
-        self.add_target(TargetFile::new(&ReleaseDocument::target_name(&digest), &bytes).unwrap());
+        let name = ReleaseDocument::target_name(&document.model, &digest);
+        self.add_target(TargetFile::new(&name, &bytes).unwrap());
         ReleaseRef {
             id: document.id,
             digest,

@@ -23,6 +23,7 @@ struct Device {
     store: Store,
     keys: DeployerKeys,
     clock: Timestamp,
+    fresh_until: Timestamp,
 }
 
 impl Device {
@@ -36,6 +37,7 @@ impl Device {
                 keys: vec![mint.deployer.public_key()],
             },
             clock: noon(),
+            fresh_until: mint.timestamp.expires,
         }
     }
 
@@ -43,7 +45,9 @@ impl Device {
         let floors = self.store.floors().unwrap();
         let accepted =
             verify_desired(envelope, &self.recipient(&floors)).map_err(|refusal| refusal.attack)?;
-        self.store.raise_floors(&accepted.floors()).unwrap();
+        self.store
+            .raise_floors(|floors| floors.accept(&accepted, self.fresh_until))
+            .unwrap();
         Ok(accepted)
     }
 
@@ -78,7 +82,46 @@ fn replayed_and_reordered_desired_states_are_told_from_redelivery() {
         traceparent: Some("other".into()),
         ..mint.desired(2, vec![])
     };
-    assert_eq!(device.hear(&mint.sign(&twin)), Err(Attack::Replay));
+    assert_eq!(device.hear(&mint.sign(&twin)), Err(Attack::Reordered));
+}
+
+#[test]
+fn two_orders_for_one_model_are_refused() {
+    let mut mint = Mint::new();
+    let device = Device::new(&mint);
+    let orders = [1, 2].map(|seed| {
+        let bundle = Bundle::new(seed, &class(), 10);
+        let release = mint.release(u64::from(seed), &bundle);
+        order(u128::from(seed), 1, release, &bundle)
+    });
+    let letter = mint.sign(&mint.desired(1, orders.to_vec()));
+    assert_eq!(device.hear(&letter), Err(Attack::Malformed));
+}
+
+#[test]
+fn thief_who_used_up_all_sequences_is_answered_by_a_new_deployer_key() {
+    let mint = Mint::new();
+    let mut device = Device::new(&mint);
+    device
+        .hear(&mint.sign(&mint.desired(u64::MAX, vec![])))
+        .unwrap();
+    let honest = Deployer::new(Arc::new(key()));
+    let letter = honest.sign_desired(&mint.desired(7, vec![])).unwrap();
+    device.keys.keys.push(honest.public_key());
+    assert_eq!(device.hear(&letter), Err(Attack::Reordered));
+    device.keys.keys.remove(0);
+    device.hear(&letter).unwrap();
+    assert_eq!(device.store.floors().unwrap().desired_sequence(), 7);
+}
+
+#[test]
+fn thief_who_signs_in_a_far_future_makes_no_honest_word_expire() {
+    let mut mint = Mint::new();
+    let device = Device::new(&mint);
+    mint.now = noon() + hours(24 * 365 * 100);
+    device.hear(&mint.sign(&mint.desired(1, vec![]))).unwrap();
+    mint.now = device.fresh_until;
+    device.hear(&mint.sign(&mint.desired(2, vec![]))).unwrap();
 }
 
 #[test]
@@ -144,7 +187,7 @@ fn expired_desired_state_is_refused_but_a_known_one_is_no_attack() {
     assert!(known.is_expired(device.clock));
     assert_eq!(
         device.hear(&mint.sign(&mint.desired(2, vec![]))),
-        Err(Attack::Expired)
+        Err(Attack::Stale)
     );
 }
 
@@ -156,11 +199,11 @@ fn clock_that_runs_behind_is_held_up_by_signed_time() {
     mint.now = noon() + hours(72);
     device.hear(&mint.sign(&mint.desired(1, vec![]))).unwrap();
     device.clock = Timestamp::UNIX_EPOCH;
-    assert_eq!(device.hear(&old), Err(Attack::Expired));
+    assert_eq!(device.hear(&old), Err(Attack::Stale));
     // And one that ran ahead heals.
     device.clock = noon() + hours(24 * 3650);
     let letter = mint.sign(&mint.desired(3, vec![]));
-    assert_eq!(device.hear(&letter), Err(Attack::Expired));
+    assert_eq!(device.hear(&letter), Err(Attack::Stale));
     device.clock = mint.now;
     device.hear(&letter).unwrap();
 }
@@ -277,12 +320,10 @@ fn lower_release_counter_is_a_rollback() {
     let mut mint = Mint::new();
     let bundle = Bundle::new(1, &class(), 10);
     let release = mint.release(3, &bundle);
-    let mut floors = Floors::default();
-    floors.counters.insert(model(), 4);
-    let refused = refusal(plan(&mint, &order(1, 1, release, &bundle), &floors));
+    let at = |counter| Floors::default().with_counter(model(), counter);
+    let refused = refusal(plan(&mint, &order(1, 1, release, &bundle), &at(4)));
     assert_eq!(refused, (FailureKind::Untrusted, Some(Attack::Rollback)));
-    floors.counters.insert(model(), 3);
-    assert!(plan(&mint, &order(1, 1, release, &bundle), &Floors::default()).is_ok());
+    assert!(plan(&mint, &order(1, 1, release, &bundle), &at(3)).is_ok());
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use espalier_slots::record::{Record, RecordError};
-use espalier_slots::trust::{Floors, TrustError};
+use espalier_slots::trust::TrustError;
 use espalier_slots::{Anchor, Disk, ReadOnly, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::mint::{Mint, class, device, model, noon};
+use crate::mint::{Mint, class, device, model};
 
 pub fn anchor(mint: &Mint) -> Anchor {
     Anchor {
@@ -96,7 +96,7 @@ fn missing_floors_are_damage_and_what_serves_is_still_known() {
     let damaged =
         |error: &StoreError| matches!(error, StoreError::Record(RecordError::Damaged { .. }));
     assert!(store.floors().is_err_and(|error| damaged(&error)));
-    let raised = store.raise_floors(&Floors::default());
+    let raised = store.raise_floors(|floors| floors);
     assert!(
         raised.is_err_and(|error| damaged(&error)),
         "forgotten floors were replaced"
@@ -151,20 +151,13 @@ fn missing_metadata_is_damage_and_never_a_first_boot() {
 }
 
 #[test]
-fn floors_never_sink() {
+fn counter_floor_never_sinks() {
     let (_folder, store) = create(&Mint::new());
-    let mut high = Floors {
-        desired_sequence: 9,
-        time: noon(),
-        ..Floors::default()
-    };
-    high.counters.insert(model(), 7);
-    store.raise_floors(&high).unwrap();
-    let mut low = Floors {
-        desired_sequence: 3,
-        ..Floors::default()
-    };
-    low.counters.insert(model(), 2);
-    store.raise_floors(&low).unwrap();
-    assert_eq!(store.floors().unwrap(), high);
+    store
+        .raise_floors(|floors| floors.with_counter(model(), 7))
+        .unwrap();
+    store
+        .raise_floors(|floors| floors.with_counter(model(), 2))
+        .unwrap();
+    assert_eq!(store.floors().unwrap().counter(&model()), 7);
 }

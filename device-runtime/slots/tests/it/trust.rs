@@ -1,6 +1,7 @@
 //! What a device believes: release metadata by TUF.
 
 use std::fs;
+use std::num::NonZeroU64;
 
 use espalier_protocol::report::Attack;
 use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
@@ -8,7 +9,7 @@ use espalier_slots::Store;
 use espalier_slots::trust::{Metadata, TrustError, root_trust};
 use jiff::Timestamp;
 
-use crate::mint::{Bundle, Mint, class, hours, noon};
+use crate::mint::{Bundle, Mint, Stolen, class, hours, model, noon};
 use crate::store::{at, create};
 
 /// Walks a refresh with the mint's files, each passed through `tamper`.
@@ -51,9 +52,12 @@ fn honest_repository_is_trusted_and_remembered() {
     let metadata = store.metadata().unwrap();
     assert_eq!(metadata.versions(), mint.versions());
     let target = metadata
-        .target(&format!("release-{}.json", release.digest), noon())
+        .target(
+            &format!("release.{}.{}.json", model(), release.digest),
+            noon(),
+        )
         .unwrap();
-    assert_eq!(target.digest, release.digest);
+    assert_eq!(target.digest(), Some(release.digest));
 }
 
 #[test]
@@ -146,10 +150,10 @@ fn expired_metadata_authorise_nothing_and_do_not_block_newer() {
     let mut metadata = renewed(&store, &mint);
     let later = noon() + hours(24 * 30);
     let vouched = metadata.target(DEPLOYER_TARGET, later).unwrap_err();
-    assert_eq!(vouched.attack(), Some(Attack::Expired));
+    assert_eq!(vouched.attack(), Some(Attack::Frozen));
     assert_eq!(
         attack(walk(&mut metadata, &mint, later, |_, bytes| bytes)),
-        Some(Attack::Expired)
+        Some(Attack::Frozen)
     );
     mint.now = later;
     mint.release(1, &Bundle::new(1, &class(), 10));
@@ -168,6 +172,37 @@ fn rotated_root_carries_a_device_over() {
     mint.rotate_timestamp_key();
     drop(renewed(&store, &mint));
     assert_eq!(store.metadata().unwrap().versions().root, 3);
+}
+
+#[test]
+fn fast_forward_is_mended_by_the_next_root() {
+    let mut mint = Mint::new();
+    let (_folder, store) = create(&mint);
+    mint.sign_online(NonZeroU64::new(1 << 40).unwrap());
+    drop(renewed(&store, &mint));
+    mint.recover_from_fast_forward();
+    let metadata = renewed(&store, &mint);
+    assert_eq!(metadata.versions(), mint.versions());
+}
+
+#[test]
+fn no_single_role_speaks_for_another() {
+    let honest = Mint::new();
+    for stolen in [
+        &[Stolen::Targets][..],
+        &[Stolen::Snapshot, Stolen::Timestamp],
+        &[Stolen::Deployer],
+    ] {
+        let (_folder, store) = create(&honest);
+        let thief = honest.in_the_hands_of_a_thief(stolen);
+        let walked = walk(
+            &mut store.metadata().unwrap(),
+            &thief,
+            noon(),
+            |_, bytes| bytes,
+        );
+        assert_eq!(attack(walked), Some(Attack::BadSignature), "{stolen:?}");
+    }
 }
 
 #[test]
