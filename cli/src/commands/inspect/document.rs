@@ -3,16 +3,14 @@
 use std::path::Path;
 
 use espalier_protocol::claim::Claim;
-use espalier_protocol::manifest::{Manifest, ModelDescription};
+use espalier_protocol::manifest::ModelDescription;
 use espalier_protocol::release::ReleaseDocument;
 use espalier_protocol::trust::DeployerKeys;
-use espalier_protocol::{BundlePath, manifest::FileEntry};
 use espalier_trust::tuf::TrustedRoot;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Check, Found, Verdict, still_valid};
-use crate::digest;
+use super::{Check, Found, Verdict, bundle, still_valid};
 
 /// What stands in place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -22,7 +20,7 @@ const HIDDEN: &str = "(hidden)";
 pub fn look(path: &Path, bytes: &[u8], json: Value, now: Timestamp) -> Option<Found> {
     let has = |name: &str| json.get(name).is_some();
     if has("golden") && has("files") {
-        Some(manifest(path, bytes, json))
+        Some(bundle::manifest(path, bytes, json))
     } else if has("serving") {
         let check = Check::of(
             "schema",
@@ -68,59 +66,11 @@ fn found(kind: &str, checks: Vec<Check>, content: Value) -> Found {
 }
 
 /// These documents carry no signature: somebody else's signed file names their digest.
-fn unsigned(by: &str) -> Check {
+pub fn unsigned(by: &str) -> Check {
     Check::new(
         "signature",
         Verdict::NotVerified(format!("it carries none; {by} must name its digest")),
     )
-}
-
-fn manifest(path: &Path, bytes: &[u8], json: Value) -> Found {
-    let manifest = Manifest::parse(bytes);
-    let mut checks = vec![
-        Check::of("schema", &manifest, "a bundle's manifest"),
-        unsigned("the release document"),
-    ];
-    if let (Ok(manifest), Some(folder)) = (&manifest, path.parent()) {
-        checks.extend(files(folder, manifest));
-    }
-    found("bundle manifest", checks, json)
-}
-
-/// The files beside the manifest, if they are there at all.
-fn files(folder: &Path, manifest: &Manifest) -> Vec<Check> {
-    if manifest
-        .files
-        .keys()
-        .all(|path| !path.under(folder).exists())
-    {
-        return vec![Check::new(
-            "files",
-            Verdict::NotVerified("none of them lies beside it".into()),
-        )];
-    }
-    let wrong: Vec<_> = manifest
-        .files
-        .iter()
-        .filter_map(|(path, entry)| mistake(folder, path, entry))
-        .collect();
-    let count = manifest.files.len();
-    let verdict = match wrong.as_slice() {
-        [] => Verdict::Verified(format!("all {count}, {} bytes", manifest.total_bytes())),
-        wrong => Verdict::Failed(wrong.join("; ")),
-    };
-    vec![Check::new("files", verdict)]
-}
-
-fn mistake(folder: &Path, path: &BundlePath, entry: &FileEntry) -> Option<String> {
-    match digest::of_file(&path.under(folder)) {
-        Ok((size, digest)) if size == entry.size && digest == entry.sha256 => None,
-        Ok((size, _)) if size != entry.size => {
-            Some(format!("{path} has {size} bytes, not {}", entry.size))
-        }
-        Ok(_) => Some(format!("{path} has another digest")),
-        Err(err) => Some(format!("{path}: {err}")),
-    }
 }
 
 fn claim(bytes: &[u8], mut json: Value, now: Timestamp) -> Found {

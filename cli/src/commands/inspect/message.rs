@@ -12,7 +12,7 @@ use espalier_trust::ca::read_peer;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::{Check, Found, TrustedArgs, Verdict, still_valid};
+use super::{Check, Found, TrustedArgs, TrustedKey, Verdict, still_valid};
 use crate::failure::Failure;
 
 /// Looks at bytes as a signed message; none when they are none.
@@ -129,10 +129,11 @@ fn name_of(key: Value) -> String {
 impl TrustedArgs {
     /// All keys that the operator named.
     fn keys(&self) -> Result<Vec<PublicKey>, Failure> {
-        let mut keys = Vec::new();
-        for hex in &self.keys {
-            keys.push(hex.parse().map_err(|err| unusable("--key", err))?);
-        }
+        let named = self.keys.iter().filter_map(|key| match key {
+            TrustedKey::Envelope(key) => Some(*key),
+            TrustedKey::Bundle(_) => None,
+        });
+        let mut keys: Vec<PublicKey> = named.collect();
         if let Some(path) = &self.deployer {
             let bytes = std::fs::read(path).map_err(Failure::reading(path))?;
             let list: DeployerKeys =

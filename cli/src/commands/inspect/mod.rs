@@ -1,13 +1,18 @@
-//! `espalier inspect`: prints and verifies any signed message, manifest, release, claim or TUF file.
+//! `espalier inspect`: prints and verifies any bundle, signed message, manifest, release, claim or TUF file.
 
+mod bundle;
 mod document;
 mod message;
+mod proof;
 mod tuf;
 
-use std::path::PathBuf;
+pub use proof::read_bundle_key;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use espalier_protocol::Digest;
+use espalier_protocol::trust::PublicKey;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,19 +23,21 @@ use crate::output::{Shown, facts};
 /// The largest file that is inspected: everything signed here is far smaller.
 const MAX_FILE_BYTES: u64 = 8 << 20;
 
-/// Print and verify a signed message, manifest, release, claim or TUF file
+/// Print and verify a bundle, signed message, manifest, release, claim or TUF file
 ///
-/// What the file is is found from its content. Signed messages need the signer's key to be verified;
-/// TUF files need the root. Without them the content is printed and marked as not verified.
+/// What the file is is found from its content; a folder is a bundle. Signed messages and bundles need the signer's
+/// key to be verified; TUF files need the root. Without them the content is printed and marked as not verified.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 7 means that something did not verify.\n\n\
     Examples:\n  \
     espalier inspect report.cbor --certificate device.pem\n  \
     espalier inspect desired.cbor --deployer deployer.json\n  \
     espalier inspect 3.targets.json --root 1.root.json\n  \
-    espalier inspect bundle/manifest.json        (also checks the files beside it)")]
+    espalier inspect bundle --key bundle.pub.pem   (a folder: every file, signature, bill of materials)\n  \
+    espalier inspect bundle/manifest.json          (also checks the files beside it)\n  \
+    espalier inspect bundle/bom.cdx.json")]
 pub struct Inspect {
-    /// The file
+    /// The file, or a bundle's folder
     file: PathBuf,
     #[command(flatten)]
     trusted: TrustedArgs,
@@ -45,12 +52,27 @@ pub struct TrustedArgs {
     /// A device's certificate (PEM): the key that may sign its reports
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// A public key (64 hexadecimal digits); may be given several times
-    #[arg(long = "key", value_name = "HEX")]
-    keys: Vec<String>,
+    /// A public key: 64 hexadecimal digits for messages, a PEM file for bundles; may be given several times
+    #[arg(long = "key", value_name = "HEX|FILE", value_parser = trusted_key)]
+    keys: Vec<TrustedKey>,
     /// The TUF root that signatures must answer to
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+}
+
+/// A public key that the operator named.
+#[derive(Debug, Clone)]
+enum TrustedKey {
+    /// Of signed messages.
+    Envelope(PublicKey),
+    /// Of bundles: the file that holds it.
+    Bundle(PathBuf),
+}
+
+fn trusted_key(text: &str) -> Result<TrustedKey, std::convert::Infallible> {
+    Ok(text
+        .parse()
+        .map_or_else(|_| TrustedKey::Bundle(text.into()), TrustedKey::Envelope))
 }
 
 /// What was found in a file.
@@ -131,8 +153,13 @@ impl Inspect {
     /// # Errors
     /// When the file cannot be read or is nothing of ours, or something in it does not verify.
     pub fn run(self, context: Context) -> Result<(), Failure> {
-        let bytes = self.read()?;
-        let found = self.look(&bytes, context.output.now())?;
+        let (bytes, found) = if self.file.is_dir() {
+            bundle::folder(&self.file, &self.trusted)?
+        } else {
+            let bytes = read(&self.file)?;
+            let found = self.look(&bytes, context.output.now())?;
+            (bytes, found)
+        };
         let inspection = Inspection {
             kind: found.kind,
             digest: Digest::of(&bytes),
@@ -150,38 +177,39 @@ impl Inspect {
         }
     }
 
-    fn read(&self) -> Result<Vec<u8>, Failure> {
-        let size = std::fs::metadata(&self.file)
-            .map_err(Failure::reading(&self.file))?
-            .len();
-        if size > MAX_FILE_BYTES {
-            return Err(self.unknown(&format!(
-                "it has {size} bytes, and nothing that is signed here is that large"
-            )));
-        }
-        std::fs::read(&self.file).map_err(Failure::reading(&self.file))
-    }
-
     /// Text that is JSON is a document or a TUF file; everything else can only be a message.
     fn look(&self, bytes: &[u8], now: Timestamp) -> Result<Found, Failure> {
         match serde_json::from_slice::<serde_json::Value>(bytes) {
             Ok(json) if json.get("signed").is_some() => tuf::look(bytes, json, &self.trusted, now),
+            Ok(json) if json.get("dsseEnvelope").is_some() => {
+                proof::signature(&self.file, bytes, &self.trusted)
+            }
+            Ok(json) if json.get("bomFormat").is_some() => proof::bom(&self.file, bytes, json),
             Ok(json) => document::look(&self.file, bytes, json, now)
-                .ok_or_else(|| self.unknown("it is JSON, but neither a manifest, model, release, claim, deployer list nor TUF file")),
+                .ok_or_else(|| unknown(&self.file, "it is JSON, but neither a manifest, signature, bill of materials, model, release, claim, deployer list nor TUF file")),
             Err(_) => message::look(bytes, &self.trusted, now)?
-                .ok_or_else(|| self.unknown("it is neither JSON nor a signed message")),
+                .ok_or_else(|| unknown(&self.file, "it is neither JSON nor a signed message")),
         }
     }
+}
 
-    fn unknown(&self, why: &str) -> Failure {
-        Failure::usage(
-            format!(
-                "{} is nothing that can be inspected: {why}",
-                self.file.display()
-            ),
-            "name a signed message, or a manifest, model, release, claim, deployer or TUF file",
-        )
+/// Reads a file whole, if it is not too large to be one of ours.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let size = std::fs::metadata(file)
+        .map_err(Failure::reading(file))?
+        .len();
+    if size > MAX_FILE_BYTES {
+        let why = format!("it has {size} bytes, and nothing that is signed here is that large");
+        return Err(unknown(file, &why));
     }
+    std::fs::read(file).map_err(Failure::reading(file))
+}
+
+fn unknown(file: &Path, why: &str) -> Failure {
+    Failure::usage(
+        format!("{} is nothing that can be inspected: {why}", file.display()),
+        "name a bundle, a signed message, or a manifest, model, release, claim, deployer or TUF file",
+    )
 }
 
 impl Shown for Inspection {

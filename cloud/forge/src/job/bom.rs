@@ -113,10 +113,7 @@ fn properties(manifest: &Manifest, origin: &Origin<'_>) -> Vec<Property> {
         Property::new("opset", manifest.requires.opset),
         Property::new("gate", gate),
         Property::new("recipe", origin.recipe_text),
-        Property::new(
-            "recipe:sha256",
-            Digest::of(origin.recipe_text.as_bytes()),
-        ),
+        Property::new("recipe:sha256", Digest::of(origin.recipe_text.as_bytes())),
     ]
 }
 
