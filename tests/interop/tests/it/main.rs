@@ -1,0 +1,4 @@
+//! What we write, before other people's programs.
+
+mod proof;
+mod python;
