@@ -153,32 +153,111 @@ fn claim_hides_its_secret_and_a_false_trust_is_found() {
     assert_eq!(lying.code, 7, "{}", lying.stdout);
 }
 
-#[test]
-fn bundle_whose_file_was_changed() {
-    let folder = tempfile::tempdir().unwrap();
+/// A bundle in `folder/bundle`, signed by the key in `folder/keys`.
+fn signed_bundle(folder: &Path) {
     let entry = |text: &str| serde_json::json!({ "size": text.len(), "sha256": espalier_protocol::Digest::of(text.as_bytes()) });
     let manifest = serde_json::json!({
         "format": 1, "model": "link", "model_version": "01900000-0000-7000-8000-000000000001", "device_class": "edge-x86",
         "serving": { "task": "tensor", "graph": "graph.onnx" },
         "requires": { "onnxruntime": "1.20", "opset": 17, "memory_bytes": 1 },
-        "golden": [{ "input": "in", "request": "in", "own": "out", "full": "out" }],
+        "golden": [{ "input": "golden/in", "request": "golden/in", "own": "golden/out", "full": "golden/out" }],
         "golden_tolerance": { "min_iou": 0.9, "max_abs": 0.1 },
-        "files": { "graph.onnx": entry("graph"), "in": entry("in"), "out": entry("out") }
-    });
-    std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
-    for (name, text) in [("graph.onnx", "graph"), ("in", "in"), ("out", "out")] {
-        std::fs::write(folder.path().join(name), text).unwrap();
+        "files": { "graph.onnx": entry("graph"), "golden/in": entry("in"), "golden/out": entry("out") }
+    })
+    .to_string();
+    let bundle = folder.join("bundle");
+    std::fs::create_dir_all(bundle.join("golden")).unwrap();
+    for (name, text) in [
+        ("manifest.json", manifest.as_str()),
+        ("graph.onnx", "graph"),
+        ("golden/in", "in"),
+        ("golden/out", "out"),
+    ] {
+        std::fs::write(bundle.join(name), text).unwrap();
     }
-    let good = inspect(folder.path(), &["manifest.json"]);
+    let random = SystemRandom::new();
+    let keys = KeyFolder::new(folder.join("keys"));
+    keys.complete_for_development(&random).unwrap();
+    let key = keys.open_bundle_key(None, &random).unwrap();
+    let signed = key.sign(manifest.as_bytes(), &random).unwrap();
+    std::fs::write(bundle.join("model.sig"), signed).unwrap();
+}
+
+const KEY: [&str; 2] = ["--key", "keys/bundle.pub.pem"];
+
+fn inspect_bundle(folder: &Path, file: &str) -> Run {
+    inspect(folder, &[&[file], &KEY[..]].concat())
+}
+
+#[test]
+fn bundle_whose_file_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    signed_bundle(folder.path());
+    let good = inspect(folder.path(), &["bundle/manifest.json"]);
     assert_eq!(good.code, 0, "{}\n{}", good.stdout, good.stderr);
-    std::fs::write(folder.path().join("graph.onnx"), "grapf").unwrap();
-    let bad = inspect(folder.path(), &["manifest.json"]);
+    std::fs::write(folder.path().join("bundle/graph.onnx"), "grapf").unwrap();
+    let bad = inspect(folder.path(), &["bundle/manifest.json"]);
     assert_eq!(bad.code, 7, "{}", bad.stdout);
     assert!(
         bad.stdout.contains("graph.onnx has another digest"),
         "{}",
         bad.stdout
     );
+}
+
+#[test]
+fn signed_bundle_as_a_folder_and_every_change_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    signed_bundle(folder.path());
+    let good = inspect_bundle(folder.path(), "bundle");
+    assert_eq!(good.code, 0, "{}\n{}", good.stdout, good.stderr);
+    assert!(
+        good.stdout.contains("verified: 4 files, signed by key"),
+        "{}",
+        good.stdout
+    );
+    let unnamed = inspect(folder.path(), &["bundle"]);
+    assert_eq!(unnamed.code, 0, "{}", unnamed.stderr);
+    assert!(
+        unnamed.stdout.contains("NOT VERIFIED: signed by key"),
+        "{}",
+        unnamed.stdout
+    );
+
+    let bundle = folder.path().join("bundle");
+    let refused = |what: &str| {
+        for file in ["bundle", "bundle/model.sig"] {
+            let bad = inspect_bundle(folder.path(), file);
+            assert_eq!(bad.code, 7, "{file}: {}", bad.stdout);
+            assert!(bad.stdout.contains(what), "{file}: {}", bad.stdout);
+        }
+    };
+    std::fs::write(bundle.join("graph.onnx"), "grapf").unwrap();
+    refused("`graph.onnx` has other bytes");
+    std::fs::remove_file(bundle.join("graph.onnx")).unwrap();
+    refused("`graph.onnx` was signed and is missing");
+    std::fs::write(bundle.join("graph.onnx"), "graph").unwrap();
+    std::fs::write(bundle.join("golden/more"), "more").unwrap();
+    refused("`golden/more` was not signed");
+    std::fs::remove_file(bundle.join("golden/more")).unwrap();
+    assert_eq!(inspect_bundle(folder.path(), "bundle").code, 0);
+    std::os::unix::fs::symlink("/etc/hostname", bundle.join(".hidden")).unwrap();
+    let link = inspect_bundle(folder.path(), "bundle");
+    assert_eq!(link.code, 7, "{}", link.stdout);
+    assert!(link.stdout.contains(".hidden"), "{}", link.stdout);
+}
+
+#[test]
+fn bundle_under_another_key() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    signed_bundle(ours.path());
+    signed_bundle(theirs.path());
+    let other = theirs.path().join("keys/bundle.pub.pem");
+    for file in ["bundle", "bundle/model.sig"] {
+        let run = inspect(ours.path(), &[file, "--key", other.to_str().unwrap()]);
+        assert_eq!(run.code, 7, "{file}: {}", run.stdout);
+        assert!(run.stdout.contains("not by"), "{file}: {}", run.stdout);
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub fn folder(folder: &Path, trusted: &TrustedArgs) -> Result<(Vec<u8>, Found), 
         checks.push(bom(folder, manifest)?);
     }
     let found = Found {
-        kind: "bundle".to_owned(),
+        kind: "bundle (digest and size of its manifest)".to_owned(),
         checks,
         content: serde_json::from_slice(&bytes).unwrap_or_default(),
     };

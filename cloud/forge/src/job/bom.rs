@@ -1,6 +1,6 @@
 //! What the forge knows of a build, as a bill of materials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -118,13 +118,13 @@ fn properties(manifest: &Manifest, origin: &Origin<'_>) -> Vec<Property> {
 }
 
 fn pedigree(manifest: &Manifest, origin: &Origin<'_>) -> Pedigree {
-    let producers: Vec<&str> = origin
+    let producers: BTreeSet<&str> = origin
         .full
         .graphs
         .iter()
         .map(|graph| graph.producer.as_str())
-        .filter(|producer| !producer.is_empty())
         .collect();
+    let producers: Vec<&str> = producers.into_iter().collect();
     let full = Component {
         version: manifest.model_version.to_string(),
         description: origin.full.description.summary.clone(),

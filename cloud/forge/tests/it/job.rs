@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -184,6 +186,54 @@ fn stage(event: &JobEvent) -> Option<&str> {
         JobEvent::Progress { stage, .. } => Some(stage),
         _ => None,
     }
+}
+
+/// Killed between the bill of materials and the end, or with one that a worker made up: written anew either way.
+#[test]
+fn a_job_that_was_killed_while_it_was_sealed_is_sealed_again() {
+    let Some(workshop) = workshop() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = job(folder.path(), RECIPE);
+    let place = |name: &str| folder.path().join(name);
+    let mut answers = BTreeMap::new();
+    let mut tell = |event: JobEvent| {
+        if stage(&event) == Some("bundle") {
+            answers = files_in(&place("done"));
+        }
+    };
+    let ended = job::run(&file, &workshop, &mut tell, now, std::future::pending());
+    let JobEvent::Finished { bundle: first, .. } = on_this_thread(ended).unwrap() else {
+        panic!("the job did not finish")
+    };
+    let done = Digest::of(&std::fs::read(&file).unwrap());
+    let bundled = format!(r#"{{"job":"{done}","answer":{{"answer":"bundled"}}}}"#);
+    answers.insert("bundle.json".into(), bundled.into_bytes());
+    for made_up in [false, true] {
+        std::fs::create_dir(place("work")).unwrap();
+        std::fs::rename(place("output"), place("work/bundle")).unwrap();
+        std::fs::remove_file(place(EVALUATION_FILE)).unwrap();
+        std::fs::create_dir(place("done")).unwrap();
+        for (name, answer) in &answers {
+            std::fs::write(place("done").join(name), answer).unwrap();
+        }
+        if made_up {
+            std::fs::write(place("work/bundle").join(BOM_FILE), b"{}").unwrap();
+        }
+        let (last, events) = run(&file).unwrap();
+        assert!(
+            matches!(last, JobEvent::Finished { bundle, .. } if bundle == first),
+            "{last:?}"
+        );
+        assert!(events.is_empty(), "a finished stage ran again");
+        assert_eq!(left_over(folder.path()), [EVALUATION_FILE, "output"]);
+    }
+}
+
+fn files_in(folder: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect()
 }
 
 #[test]

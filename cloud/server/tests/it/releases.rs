@@ -5,7 +5,10 @@ use std::{num::NonZeroU64, path::Path};
 use espalier_api::{
     claim::CreateClaim,
     error::ErrorCode,
-    release::{CreateRelease, ReleaseSignature, ReleaseState, ReleaseView, SigningRequestView},
+    release::{
+        BundleSignatures, BundleToSign, CreateRelease, ReleaseSignature, ReleaseState, ReleaseView,
+        SignedBundle, SigningRequestView,
+    },
     tuf::TufTargetsView,
 };
 use espalier_domain::{
@@ -27,6 +30,7 @@ use espalier_trust::{
 };
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, Response, StatusCode};
+use ring::rand::SystemRandom;
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
@@ -192,8 +196,23 @@ async fn draft(stack: &Stack, build: BuildId) -> ReleaseView {
 
 /// What the operator's machine does, with the keys of the state folder.
 async fn sign(stack: &Stack, release: &ReleaseView, with_deployer: bool) -> Response {
+    let request = sign_bundles(stack, release).await;
+    hand_in(stack, &request, with_deployer).await
+}
+
+/// The first half of it: the bundles' own signatures.
+async fn sign_bundles(stack: &Stack, release: &ReleaseView) -> SigningRequestView {
     let path = format!("/releases/{}", release.id);
     let request: SigningRequestView = stack.get(&format!("{path}/signing-request")).await;
+    let keys = KeyFolder::new(stack.folder.path().join("keys"));
+    let signatures = signed_bundles(&keys, &request);
+    let path = format!("{path}/bundle-signatures");
+    let _: ReleaseView = stack.post(&path, &signatures).await;
+    request
+}
+
+/// The second: the release keys' signature.
+async fn hand_in(stack: &Stack, request: &SigningRequestView, with_deployer: bool) -> Response {
     let (root, current) = current(stack).await;
     let mut files =
         vec![TargetFile::new(&request.target_name, request.release_json.as_bytes()).unwrap()];
@@ -208,8 +227,23 @@ async fn sign(stack: &Stack, release: &ReleaseView, with_deployer: bool) -> Resp
     let signed = sign_targets(&root, Some(&current), &files, expires, &[&key]).unwrap();
     let targets_json = String::from_utf8(signed.bytes).unwrap();
     let signature = ReleaseSignature { targets_json };
-    let path = format!("{path}/signature");
+    let path = format!("/releases/{}/signature", request.release);
     stack.call(Method::POST, &path, Some(&signature)).await
+}
+
+/// The bundles' own signatures.
+fn signed_bundles(keys: &KeyFolder, request: &SigningRequestView) -> BundleSignatures {
+    let random = SystemRandom::new();
+    let key = keys.open_bundle_key(None, &random).unwrap();
+    let sign = |bundle: &BundleToSign| SignedBundle {
+        device_class: bundle.device_class.clone(),
+        model_sig: String::from_utf8(key.sign(bundle.manifest_json.as_bytes(), &random).unwrap())
+            .unwrap(),
+    };
+    BundleSignatures {
+        key: key.public_key().to_pem(),
+        bundles: request.bundles.iter().map(sign).collect(),
+    }
 }
 
 async fn current(stack: &Stack) -> (TrustedRoot, TrustedTargets) {
@@ -240,14 +274,15 @@ async fn release_whose_document_cannot_be_kept_stays_a_draft() {
     workshop.upload(&stack).await;
     let release = draft(&stack, workshop.builds[0]).await;
     let blobs = stack.folder.path().join("blobs/sha256");
+    let request = sign_bundles(&stack, &release).await;
     let broken = Broken::folder(&blobs);
-    let refused = problem(sign(&stack, &release, true).await).await;
+    let refused = problem(hand_in(&stack, &request, true).await).await;
     assert_eq!(refused.code, ErrorCode::Internal, "{refused:?}");
     drop(broken);
     let (_, targets) = current(&stack).await;
     assert_eq!(targets.version(), NonZeroU64::MIN, "nothing was published");
 
-    let signed = sign(&stack, &release, true).await;
+    let signed = hand_in(&stack, &request, true).await;
     assert!(signed.status().is_success());
     let device = device(&stack, "press-1").await;
     assert_served(&device, workshop.blobs(&release)).await;
@@ -271,6 +306,64 @@ impl Drop for Broken<'_> {
         std::fs::remove_file(self.0).unwrap();
         std::fs::rename(self.0.with_extension("aside"), self.0).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn release_whose_bundles_carry_no_signature_of_their_own_is_not_signed() {
+    let Some(workshop) = Workshop::open().await else {
+        return;
+    };
+    let stack = workshop.serve(tempdir().unwrap()).await;
+    workshop.upload(&stack).await;
+    let release = draft(&stack, workshop.builds[0]).await;
+    let path = format!("/releases/{}", release.id);
+    let (_, current) = current(&stack).await;
+    let targets_json = String::from_utf8(current.bytes().to_vec()).unwrap();
+    let early = ReleaseSignature { targets_json };
+    let answer = stack
+        .call(Method::POST, &format!("{path}/signature"), Some(&early))
+        .await;
+    let refused = problem(answer).await;
+    assert_eq!(refused.code, ErrorCode::ActionNotAllowed, "{refused:?}");
+
+    let keys = KeyFolder::new(stack.folder.path().join("keys"));
+    let request: SigningRequestView = stack.get(&format!("{path}/signing-request")).await;
+    let good = signed_bundles(&keys, &request);
+    let other_key = tempdir().unwrap();
+    let other_key = KeyFolder::new(other_key.path().join("keys"));
+    other_key
+        .complete_for_development(&SystemRandom::new())
+        .unwrap();
+    let mut other_bundle = request.clone();
+    let manifest = &mut other_bundle.bundles[0].manifest_json;
+    *manifest = manifest.replace("\"memory_bytes\":1", "\"memory_bytes\":2");
+    let bad = [
+        BundleSignatures {
+            bundles: Vec::new(),
+            ..good.clone()
+        },
+        BundleSignatures {
+            key: signed_bundles(&other_key, &request).key,
+            ..good.clone()
+        },
+        signed_bundles(&keys, &other_bundle),
+    ];
+    let bundles = format!("{path}/bundle-signatures");
+    for signatures in &bad {
+        let answer = stack.call(Method::POST, &bundles, Some(signatures)).await;
+        let refused = problem(answer).await;
+        assert_eq!(refused.code, ErrorCode::InvalidSignature, "{refused:?}");
+    }
+    let answer = stack.call(Method::POST, &bundles, Some(&good)).await;
+    assert!(answer.status().is_success());
+    let view: ReleaseView = stack.get(&path).await;
+    let model_sig = good.bundles[0].model_sig.as_bytes();
+    assert_eq!(view.builds[0].signature, Some(Digest::of(model_sig)));
+    assert!(sign(&stack, &release, true).await.status().is_success());
+    // What was signed stays as it was signed.
+    let answer = stack.call(Method::POST, &bundles, Some(&good)).await;
+    let refused = problem(answer).await;
+    assert_eq!(refused.code, ErrorCode::ActionNotAllowed, "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

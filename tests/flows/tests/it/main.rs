@@ -5,7 +5,9 @@ mod hostile_models;
 mod kills;
 #[path = "../../../../device-runtime/runtime/tests/it/onnx.rs"]
 mod onnx;
+mod proof;
 mod rights;
+mod rotation;
 #[expect(
     dead_code,
     clippy::unwrap_used,

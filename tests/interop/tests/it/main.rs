@@ -2,3 +2,4 @@
 
 mod proof;
 mod python;
+mod repository;

@@ -64,7 +64,8 @@ async fn model_signing_verifies_a_bundle_and_notices_every_change() -> Result<()
     flipped[middle] ^= 1;
     std::fs::write(&graph, flipped)?;
     let said = bundle.verify(&python)?;
-    said.refuses("Hash mismatch for 'decoder.onnx'")?;
+    said.refuses("Hash mismatch")?;
+    said.refuses("decoder.onnx")?;
 
     std::fs::remove_file(&graph)?;
     let said = bundle.verify(&python)?;
