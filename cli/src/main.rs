@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use jiff::Timestamp;
+use ring::rand::SystemRandom;
 
 use crate::args::Cli;
 use crate::failure::Failure;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     runtime.block_on(cli.command.run(commands::Context {
         connection: cli.connection,
         output,
+        random: SystemRandom::new(),
     }))
 }
 

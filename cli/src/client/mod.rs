@@ -1,5 +1,6 @@
 //! The public API as a typed client: one connection, one token, problems as typed refusals.
 
+mod download;
 mod events;
 mod refusal;
 mod upload;

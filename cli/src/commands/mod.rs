@@ -6,6 +6,7 @@ mod claim;
 mod completions;
 mod device;
 mod inspect;
+mod keys;
 mod model;
 mod release;
 mod rollout;
@@ -13,6 +14,7 @@ mod status;
 mod up;
 
 use clap::Subcommand;
+use ring::rand::SystemRandom;
 
 use crate::client::Client;
 use crate::connection::ConnectionArgs;
@@ -26,6 +28,8 @@ pub struct Context {
     pub connection: ConnectionArgs,
     /// Where results go.
     pub output: Output,
+    /// What new keys are made from.
+    pub random: SystemRandom,
 }
 
 impl Context {
@@ -51,7 +55,7 @@ pub enum Command {
     /// Make builds of a model for a class of devices
     #[command(subcommand)]
     Build(build::Command),
-    /// Draft and sign releases
+    /// Draft, sign and export releases
     #[command(subcommand)]
     Release(release::Command),
     /// Bring a release to devices, in stages
@@ -66,7 +70,10 @@ pub enum Command {
     /// Set up an external broker
     #[command(subcommand)]
     Broker(broker::Command),
-    /// Print and verify a signed message, manifest, release, claim or TUF file
+    /// Make, exchange and change the keys that devices believe
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Print and verify a bundle, signed message, manifest, release, claim or TUF file
     Inspect(inspect::Inspect),
     /// Print a completion script for a shell
     Completions(completions::Completions),
@@ -88,6 +95,7 @@ impl Command {
             Self::Device(command) => command.run(context).await,
             Self::Claim(command) => command.run(context).await,
             Self::Broker(command) => command.run(context).await,
+            Self::Keys(command) => command.run(context).await,
             Self::Inspect(command) => command.run(context),
             Self::Completions(command) => command.run(),
         }

@@ -32,8 +32,9 @@ const FOLLOW_SECONDS: &str = "3";
 /// Run everything on this machine: database, broker, server, model host.
 ///
 /// Nothing else needs to run, and nothing is installed: the database and the broker are part of it,
-/// and all state is in one folder. Keys are made at the first start; they are development keys, which
-/// devices accept only with --development-trust. The model host serves every model that is imported.
+/// and all state is in one folder. Keys are made at the first start, unless a key ceremony put some there
+/// (`espalier keys`); those made here are development keys, which devices accept only with
+/// --development-trust. The model host serves every model that is imported.
 /// Ctrl-C drains and stops; a second Ctrl-C stops at once.
 #[derive(Debug, Args)]
 pub struct Up {

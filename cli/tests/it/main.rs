@@ -7,6 +7,7 @@
 
 mod connection;
 mod inspect;
+mod keys;
 mod signing;
 mod support;
 

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use espalier_api::TrustLevel;
-use espalier_api::release::SigningRequestView;
+use espalier_api::release::{BundleToSign, SigningRequestView};
 use espalier_api::tuf::TufTargetsView;
 use espalier_protocol::Digest;
 use espalier_protocol::release::{ReleaseDocument, ReleasedBuild};
-use espalier_trust::keys::{KeyFolder, KeyRole};
+use espalier_trust::keys::{KeyFile, KeyFolder, KeyRole, KeySource, PublicHalf};
 use espalier_trust::tuf::{
     RoleHolders, RootPlan, SignedFile, TargetFile, TrustedRoot, sign_root, sign_targets,
 };
@@ -69,12 +69,34 @@ fn release() -> Vec<u8> {
         counter: 1,
         builds: vec![ReleasedBuild {
             device_class: "device-x86".parse().unwrap(),
-            bundle: Digest::of(b"bundle"),
-            manifest_bytes: 100,
-            files_bytes: 1000,
+            bundle: Digest::of(manifest("graph").as_bytes()),
+            manifest_bytes: manifest("graph").len() as u64,
+            files_bytes: 5,
         }],
     };
     serde_json::to_vec(&document).unwrap()
+}
+
+/// The manifest of the release's only bundle, with this graph.
+fn manifest(graph: &str) -> String {
+    let file = serde_json::json!({ "size": graph.len(), "sha256": Digest::of(graph.as_bytes()) });
+    let manifest = serde_json::json!({
+        "format": 1, "model": "sam", "model_version": RELEASE, "device_class": "device-x86",
+        "serving": { "task": "tensor", "graph": "graph" },
+        "requires": { "onnxruntime": "1.24", "opset": 17, "memory_bytes": 1 },
+        "golden": [{ "input": "graph", "request": "graph", "own": "graph", "full": "graph" }],
+        "golden_tolerance": { "min_iou": 0.9, "max_abs": 0.1 },
+        "files": { "graph": file },
+    });
+    manifest.to_string()
+}
+
+/// What a server says of the release once it was given something for it.
+fn draft() -> serde_json::Value {
+    serde_json::json!({
+        "id": RELEASE, "model": "sam", "model_version": RELEASE, "counter": 1, "state": "draft",
+        "digest": Digest::of(&release()), "created_at": now(), "builds": [], "actions": [],
+    })
 }
 
 /// What a server answers, and what it was asked.
@@ -86,6 +108,16 @@ struct Server {
 impl Server {
     /// Asks for a signature under `root`, after `targets`, with these deployer keys.
     fn asking(root: &SignedFile, targets: Option<&SignedFile>, deployer_json: &[u8]) -> Self {
+        Self::showing(&manifest("graph"), root, targets, deployer_json)
+    }
+
+    /// The same, with this manifest of the bundle.
+    fn showing(
+        manifest: &str,
+        root: &SignedFile,
+        targets: Option<&SignedFile>,
+        deployer_json: &[u8],
+    ) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let document = release();
         let digest = Digest::of(&document);
@@ -94,8 +126,12 @@ impl Server {
             length: document.len() as u64,
             release_json: text(&document),
             digest,
-            target_name: ReleaseDocument::target_name(&digest),
+            target_name: ReleaseDocument::target_name(&"sam".parse().unwrap(), &digest),
             deployer_json: text(deployer_json),
+            bundles: vec![BundleToSign {
+                device_class: "device-x86".parse().unwrap(),
+                manifest_json: manifest.to_owned(),
+            }],
         };
         let repository = TufTargetsView {
             root_version: 1,
@@ -111,6 +147,7 @@ impl Server {
     }
 
     fn answering(request: String, repository: String) -> Self {
+        let draft = draft().to_string();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -120,7 +157,9 @@ impl Server {
                 let mut stream = stream.unwrap();
                 let mut line = String::new();
                 BufReader::new(&stream).read_line(&mut line).unwrap();
-                let body = if line.contains("/signing-request") {
+                let body = if line.starts_with("POST") {
+                    &draft
+                } else if line.contains("/signing-request") {
                     &request
                 } else {
                     &repository
@@ -138,12 +177,25 @@ impl Server {
         asked.iter().any(|line| line.starts_with("POST"))
     }
 
+    /// Whether it was given targets that name the release; the bundles' own signatures aside.
+    fn was_given_targets(&self) -> bool {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .any(|line| line.starts_with("POST") && line.contains("/signature "))
+    }
+
     /// Runs `release sign` on a machine whose keys lie in `keys`.
     fn sign(&self, machine: &Path) -> Run {
+        self.run(machine, &["release", "sign", RELEASE, "--keys", "keys"])
+    }
+
+    /// Runs a command that speaks to this server.
+    fn run(&self, machine: &Path, words: &[&str]) -> Run {
         std::fs::write(machine.join("token"), "secret\n").unwrap();
         let url = format!("http://{}", self.address);
-        let line = ["release", "sign", RELEASE, "--keys", "keys", "--url", &url];
-        espalier_in(machine, line.into_iter().chain(["--token-file", "token"]))
+        let server = ["--url", &url, "--token-file", "token"];
+        espalier_in(machine, words.iter().copied().chain(server))
     }
 }
 
@@ -151,24 +203,27 @@ impl Server {
 fn operator() -> (tempfile::TempDir, Keys) {
     let machine = tempfile::tempdir().unwrap();
     let keys = Keys::made_in(&machine.path().join("keys"));
-    std::fs::write(keys.folder.first_root(), &keys.first.root.bytes).unwrap();
+    std::fs::write(keys.folder.root(1), &keys.first.root.bytes).unwrap();
     (machine, keys)
 }
 
 /// A root of the attacker's own, by which both the attacker's and the operator's key speak for targets.
 fn root_with_two_signers(attacker: &Keys, operator: &Keys) -> SignedFile {
     let stolen = operator.folder.open(KeyRole::Targets, None).unwrap();
-    let targets: Vec<&dyn espalier_trust::keys::KeySource> =
-        vec![&*attacker.offline.targets, &stolen];
-    sign_root(&RootPlan {
+    let targets = vec![
+        PublicHalf::of(&*attacker.offline.targets),
+        PublicHalf::of(&stolen),
+    ];
+    let only = |key: &dyn KeySource| RoleHolders::one(PublicHalf::of(key));
+    let plan = RootPlan {
         version: NonZeroU64::MIN,
         expires: now() + Lifetimes::default().root,
-        root: RoleHolders::one(&*attacker.offline.root),
-        targets: RoleHolders::several(targets, NonZeroU64::MIN).unwrap(),
-        snapshot: RoleHolders::one(&*attacker.online.snapshot),
-        timestamp: RoleHolders::one(&*attacker.online.timestamp),
-    })
-    .unwrap()
+        root: only(&*attacker.offline.root),
+        targets: RoleHolders::several(targets, NonZeroU64::MIN),
+        snapshot: only(&*attacker.online.snapshot),
+        timestamp: only(&*attacker.online.timestamp),
+    };
+    sign_root(&plan, &[&*attacker.offline.root]).unwrap()
 }
 
 #[test]
@@ -193,7 +248,7 @@ fn servers_own_root_steers_no_signature() {
     assert!(run.stderr.contains("current targets"), "{}", run.stderr);
     assert!(!server.was_given_a_signature());
 
-    std::fs::remove_file(operator.folder.first_root()).unwrap();
+    std::fs::remove_file(operator.folder.root(1)).unwrap();
     let run = server.sign(machine.path());
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.contains("--root"), "{}", run.stderr);
@@ -213,6 +268,20 @@ fn targets_that_are_held_back_let_no_other_deployer_in() {
     assert!(!server.was_given_a_signature());
 }
 
+#[test]
+fn exchanged_bundle_is_given_no_signature() {
+    let (machine, operator) = operator();
+    let first = &operator.first;
+    let targets = Some(&first.targets);
+    let exchanged = manifest("another graph");
+    let server = Server::showing(&exchanged, &first.root, targets, &first.deployer_json);
+
+    let run = server.sign(machine.path());
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert!(run.stderr.contains("another digest"), "{}", run.stderr);
+    assert!(!server.was_given_a_signature());
+}
+
 /// Without this, the tests above could pass because nothing is ever signed here.
 #[test]
 fn honest_server_is_given_a_signature() {
@@ -221,4 +290,60 @@ fn honest_server_is_given_a_signature() {
     let server = Server::asking(&first.root, Some(&first.targets), &first.deployer_json);
     server.sign(machine.path());
     assert!(server.was_given_a_signature());
+}
+
+/// A root under which two must sign a release, this operator and Bob, whose key lies on the same machine.
+fn root_of_two(machine: &Path, operator: &Keys) -> SignedFile {
+    let bob = KeyFile::development(&SystemRandom::new()).unwrap();
+    bob.create(&machine.join("bob.key.json")).unwrap();
+    let mut plan = TrustedRoot::read(&operator.first.root.bytes)
+        .unwrap()
+        .plan()
+        .unwrap();
+    plan.targets.keys.push(bob.public_half());
+    plan.targets.threshold = NonZeroU64::new(2).unwrap();
+    let root = sign_root(&plan, &[&*operator.offline.root]).unwrap();
+    std::fs::write(operator.folder.root(1), &root.bytes).unwrap();
+    root
+}
+
+#[test]
+fn release_that_two_must_sign_is_handed_in_by_the_second() {
+    let (machine, operator) = operator();
+    let at = machine.path();
+    let root = root_of_two(at, &operator);
+    let bob = KeyFile::read(&at.join("bob.key.json")).unwrap();
+    let (deployer, deployer_json) = operator.deployer();
+    let both: [&dyn KeySource; 2] = [&*operator.offline.targets, &bob.open(None).unwrap()];
+    let targets = sign_targets(
+        &TrustedRoot::read(&root.bytes).unwrap(),
+        None,
+        &[deployer],
+        now() + Lifetimes::default().targets,
+        &both,
+    );
+    let server = Server::asking(&root, Some(&targets.unwrap()), &deployer_json);
+
+    let alone = server.sign(at);
+    assert_eq!(alone.code, 2, "{}", alone.stderr);
+    assert!(
+        alone.stderr.contains("1 more must sign"),
+        "{}",
+        alone.stderr
+    );
+    let first = [
+        "release", "sign", RELEASE, "--keys", "keys", "--draft", "two.json",
+    ];
+    let first = server.run(at, &first);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let early = server.run(at, &["keys", "targets", "publish", "two.json"]);
+    assert_eq!(early.code, 2, "{}", early.stderr);
+    assert!(!server.was_given_targets());
+
+    let sign = "keys targets sign two.json --key bob.key.json --root keys/1.root.json";
+    let second = espalier_in(at, sign.split(' '));
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(second.stderr.contains("adds release"), "{}", second.stderr);
+    server.run(at, &["keys", "targets", "publish", "two.json"]);
+    assert!(server.was_given_targets());
 }

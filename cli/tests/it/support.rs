@@ -31,6 +31,8 @@ pub fn espalier_in<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<
         .env_remove("ESPALIER_URL")
         .env_remove("ESPALIER_TOKEN_FILE")
         .env_remove("ESPALIER_STATE")
+        .env_remove("ESPALIER_PASSPHRASE")
+        .env_remove("ESPALIER_PASSPHRASE_FILE")
         .output()
         .unwrap();
     Run {

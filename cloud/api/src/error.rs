@@ -74,6 +74,8 @@ error_codes! {
     InvalidSelector => "invalid_selector", Request, 422, "The selector was refused";
     /// Signed metadata does not verify against the root.
     InvalidSignature => "invalid_signature", Request, 422, "The signature was refused";
+    /// The root does not follow the current one as every device demands.
+    InvalidRoot => "invalid_root", Request, 422, "The root was refused";
     /// The bytes received do not have the digest that was announced.
     DigestMismatch => "digest_mismatch", Request, 422, "The bytes do not have the announced digest";
     /// The body is larger than this call takes.
@@ -100,6 +102,10 @@ error_codes! {
     Conflict => "conflict", State, 409, "Somebody else changed this meanwhile";
     /// A build that did not pass its gate cannot be released.
     GateNotPassed => "gate_not_passed", State, 409, "The build did not pass its gate";
+    /// The server does not hold a key that it would have to sign with.
+    KeyMissing => "key_missing", State, 409, "The server lacks a key";
+    /// The current targets would not hold: they have to be signed anew, and published together with this.
+    TargetsNeeded => "targets_needed", State, 409, "The targets must be signed anew";
     /// The database does not answer.
     DatabaseUnavailable => "database_unavailable", Unavailable, 503, "The database is not reachable";
     /// The broker does not answer.

@@ -1,18 +1,24 @@
 //! The keys that the running cloud holds, and what they sign.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
 
 use espalier_api::{TrustLevel, error::ErrorCode};
 use espalier_trust::{
-    Deployer, Lifetimes, OfflineKeys, OnlineKeys,
+    KeyRing, Lifetimes, NotHeld, OfflineKeys, OnlineKeys,
     ca::{DeviceCa, ServerCertificate, Validity},
-    keys::{KeyFolder, KeyRole},
+    keys::{KeyError, KeyFolder, KeyRole, KeySource},
+    tuf::TrustedRoot,
 };
 use jiff::SignedDuration;
 
 use crate::{
+    deployers::Deployers,
+    passphrase::Passphrase,
     principal::write_private,
-    refusal::{Outcome, Refusal},
+    refusal::{Outcome, Refusal, sentence},
     world::World,
 };
 
@@ -20,6 +26,7 @@ use crate::{
 const KEYS: &str = "keys";
 /// The device CA's certificate in that folder.
 const CA_FILE: &str = "device-ca.pem";
+const HOW_TO_GIVE_A_PASSPHRASE: &str = "give it with --key-passphrase-file, as the systemd credential espalier-keys, or in ESPALIER_PASSPHRASE";
 const YEAR: SignedDuration = SignedDuration::from_hours(24 * 365);
 /// A CA outlives the devices that are built around it.
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
@@ -30,15 +37,25 @@ const BACKDATED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything that the cloud signs with.
 pub struct Authority {
-    /// Signs desired states and acknowledgements.
-    pub deployer: Deployer,
     /// Signs certificates.
     pub ca: DeviceCa,
-    /// Signs snapshots and timestamps.
-    pub online: OnlineKeys,
+    /// Who speaks to devices.
+    pub deployers: Deployers,
     /// How long what it signs is good.
     pub lifetimes: Lifetimes,
     folder: KeyFolder,
+    passphrase: Option<Passphrase>,
+    keys: RwLock<Arc<KeyRing>>,
+    /// Of the root, once it is known; a chain keeps it.
+    trust: OnceLock<TrustLevel>,
+}
+
+/// A root and targets that were signed where the release keys are.
+pub struct MadeElsewhere {
+    /// `1.root.json`.
+    pub root: Vec<u8>,
+    /// `1.targets.json`.
+    pub targets: Vec<u8>,
 }
 
 impl Authority {
@@ -46,58 +63,129 @@ impl Authority {
     /// made; a production stack brings its own.
     ///
     /// # Errors
-    /// When a key is missing, unreadable or exposed.
-    pub fn open(state: &Path, world: &World) -> Outcome<Self> {
+    /// When a key is missing, unreadable or exposed, or its passphrase is wrong.
+    pub fn open(state: &Path, passphrase: Option<Passphrase>, world: &World) -> Outcome<Self> {
         let folder = KeyFolder::new(state.join(KEYS));
         if is_development(&folder) {
             folder
                 .complete_for_development(world.random())
                 .map_err(Refusal::internal)?;
         }
-        let online = OnlineKeys::open(&folder, None).map_err(Refusal::internal)?;
-        let ca = open_ca(&folder, &online, world)?;
-        let deployer = Deployer::new(Arc::clone(&online.deployer));
+        let keys = open_keys(&folder, passphrase.as_ref())?;
         Ok(Self {
-            deployer,
-            ca,
-            online,
+            ca: open_ca(&folder, keys.device_ca(), world)?,
+            deployers: Deployers::default(),
             lifetimes: Lifetimes::default(),
             folder,
+            passphrase,
+            keys: RwLock::new(Arc::new(keys)),
+            trust: OnceLock::new(),
+        })
+    }
+
+    /// The keys that are here.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks into the folder again: somebody may have put a key there that is to replace another one.
+    ///
+    /// # Errors
+    /// `key_missing` when a file there is no key, or the passphrase does not open it.
+    pub async fn look_again(&self) -> Outcome<()> {
+        let (folder, passphrase) = (self.folder.clone(), self.passphrase.clone());
+        // Deriving the keys of encrypted files takes its time on purpose.
+        let opened =
+            tokio::task::spawn_blocking(move || open_keys(&folder, passphrase.as_ref())).await;
+        let keys = opened.map_err(Refusal::internal)?.map_err(|refusal| {
+            Refusal::new(
+                ErrorCode::KeyMissing,
+                "A file in the server's folder of keys cannot be opened.",
+            )
+            .with_hint("the log says which and why; all keys of the server have one passphrase")
+            .because(refusal)
+        })?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    /// The keys by which the cloud speaks under a root.
+    ///
+    /// # Errors
+    /// `key_missing`, with how to make what is missing.
+    pub fn under(&self, root: &TrustedRoot) -> Outcome<OnlineKeys> {
+        self.keys().under(root).map_err(|error| match &error {
+            NotHeld::Named { role, .. } => {
+                let file = self.folder.path().join(format!("{role}.NAME.key.json"));
+                Refusal::new(ErrorCode::KeyMissing, sentence(&error)).with_hint(format!(
+                    "make the key on the server with `espalier keys generate {}` and have the root name its public half; or put the key that it names there",
+                    file.display()
+                ))
+            }
+            NotHeld::Root(_) => Refusal::internal(error),
         })
     }
 
     /// The release keys, where a development stack has them beside the others.
     ///
     /// # Errors
-    /// When they are not here: a production stack signs elsewhere.
-    pub fn release_keys(&self) -> Outcome<OfflineKeys> {
-        OfflineKeys::open(&self.folder, None).map_err(|error| {
-            Refusal::new(
-                ErrorCode::Internal,
-                "There is no signed metadata yet, and the release keys are not here.",
-            )
-            .with_hint(
-                "run the key ceremony where the release keys are, and bring its first edition",
-            )
-            .because(error)
+    /// When they cannot be opened.
+    pub fn release_keys(&self) -> Outcome<Option<OfflineKeys>> {
+        if !self.folder.file(KeyRole::Root).exists() {
+            return Ok(None);
+        }
+        let opened = OfflineKeys::open(&self.folder, self.words());
+        opened.map(Some).map_err(Refusal::internal)
+    }
+
+    /// What a key ceremony made for this installation.
+    ///
+    /// # Errors
+    /// When it is not here.
+    pub fn made_elsewhere(&self) -> Outcome<MadeElsewhere> {
+        let read = |path: PathBuf| {
+            std::fs::read(&path).map_err(|error| {
+                Refusal::new(
+                    ErrorCode::Internal,
+                    "There is no signed metadata yet, and neither release keys nor a first edition are here.",
+                )
+                .with_hint("bring 1.root.json and 1.targets.json from the key ceremony into the folder of keys, and restart")
+                .because(format!("{}: {error}", path.display()))
+            })
+        };
+        Ok(MadeElsewhere {
+            root: read(self.folder.root(1))?,
+            targets: read(self.folder.path().join("1.targets.json"))?,
         })
     }
 
-    /// Keeps the first root beside the release keys: who signs with them later, perhaps on another
-    /// machine, must not ask a server which root to answer to.
+    /// Keeps a root beside the keys: who signs with release keys later, perhaps on another machine, must not ask a
+    /// server which root to answer to.
     ///
     /// # Errors
     /// When the folder of keys cannot be written.
-    pub fn keep_first_root(&self, root: &[u8]) -> Outcome<()> {
-        let path = self.folder.first_root();
-        write_private(&path, root)
+    pub fn keep_root(&self, root: &TrustedRoot) -> Outcome<()> {
+        let path = self.folder.root(root.version().get());
+        write_private(&path, root.bytes())
             .map_err(|error| Refusal::internal(format!("{}: {error}", path.display())))
     }
 
-    /// Whether these are development keys.
+    /// This is the root that devices follow.
+    pub fn speaks_under(&self, root: &TrustedRoot) {
+        // A chain keeps the trust that it began with, so the first answer stays right.
+        let _ = self.trust.set(root.trust().into());
+    }
+
+    /// How far all of it may be trusted: as the root says, or, before there is one, as the keys are kept.
     #[must_use]
     pub fn trust(&self) -> TrustLevel {
-        self.online.deployer.trust().into()
+        let of_keys = || self.keys().trust().into();
+        self.trust.get().copied().unwrap_or_else(of_keys)
+    }
+
+    fn words(&self) -> Option<&str> {
+        self.passphrase.as_ref().map(Passphrase::as_str)
     }
 
     /// A new certificate for one of the cloud's own doors.
@@ -132,8 +220,17 @@ fn validity(world: &World, life: SignedDuration) -> Validity {
     }
 }
 
-fn open_ca(folder: &KeyFolder, online: &OnlineKeys, world: &World) -> Outcome<DeviceCa> {
-    let key = Arc::clone(&online.device_ca);
+fn open_keys(folder: &KeyFolder, passphrase: Option<&Passphrase>) -> Outcome<KeyRing> {
+    let opened = KeyRing::open(folder, passphrase.map(Passphrase::as_str));
+    opened.map_err(|error| match &error {
+        KeyError::In { why, .. } if matches!(**why, KeyError::PassphraseNeeded) => {
+            Refusal::internal(format!("{error}: {HOW_TO_GIVE_A_PASSPHRASE}"))
+        }
+        _ => Refusal::internal(error),
+    })
+}
+
+fn open_ca(folder: &KeyFolder, key: Arc<dyn KeySource>, world: &World) -> Outcome<DeviceCa> {
     let path = folder.path().join(CA_FILE);
     match std::fs::read_to_string(&path) {
         Ok(pem) => DeviceCa::open(&pem, key).map_err(Refusal::internal),

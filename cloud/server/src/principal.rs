@@ -60,8 +60,12 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
+/// A secret that others may read is none.
+///
+/// # Errors
+/// When others than its owner may read the file, with the command that mends it.
 #[cfg(unix)]
-fn guard_mode(path: &Path) -> Outcome<()> {
+pub fn guard_mode(path: &Path) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path)
         .map_err(|error| unusable(path, error))?
@@ -78,7 +82,7 @@ fn guard_mode(path: &Path) -> Outcome<()> {
 }
 
 #[cfg(not(unix))]
-fn guard_mode(_: &Path) -> Outcome<()> {
+pub fn guard_mode(_: &Path) -> Outcome<()> {
     Ok(())
 }
 

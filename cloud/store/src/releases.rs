@@ -404,10 +404,7 @@ struct ReleaseRow {
 }
 
 impl ReleaseRow {
-    fn into_release(
-        self,
-        Behind { builds, signatures }: Behind,
-    ) -> Result<Release, StoreError> {
+    fn into_release(self, Behind { builds, signatures }: Behind) -> Result<Release, StoreError> {
         let row = Row::of("releases", self.release_id);
         let document = ReleaseDocument::parse(&self.document)
             .map_err(|reason| row.wrong("document", reason))?;

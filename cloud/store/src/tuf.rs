@@ -2,12 +2,12 @@
 
 use espalier_protocol::Tenant;
 use jiff::Timestamp;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::error::happened;
 use crate::moment::Moment;
 use crate::row::{Row, signed};
-use crate::{Store, StoreError, Written};
+use crate::{Store, StoreError, Written, desired};
 
 /// The TUF repository's metadata.
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +66,31 @@ impl Tuf<'_> {
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        for file in files {
-            if insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
-                return Ok(Written::NotUpdated);
-            }
+        let written = insert_all(&mut transaction, tenant, files, now).await?;
+        if written == Written::Updated {
+            transaction.commit().await?;
         }
-        transaction.commit().await?;
-        Ok(Written::Updated)
+        Ok(written)
+    }
+
+    /// The same for editions that every device has to hear of: other keys speak to it from now on. Each desired state
+    /// is to be signed anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn publish_anew(
+        &self,
+        tenant: &Tenant,
+        files: &[Metadata],
+        now: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let written = insert_all(&mut transaction, tenant, files, now).await?;
+        if written == Written::Updated {
+            desired::sign_all_anew(&mut transaction, tenant).await?;
+            transaction.commit().await?;
+        }
+        Ok(written)
     }
 
     /// The newest edition of a role.
@@ -118,6 +136,20 @@ impl Tuf<'_> {
         .await?;
         row.map(|row| row.into_metadata(role)).transpose()
     }
+}
+
+async fn insert_all(
+    transaction: &mut PgConnection,
+    tenant: &Tenant,
+    files: &[Metadata],
+    now: Timestamp,
+) -> Result<Written, StoreError> {
+    for file in files {
+        if insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
+            return Ok(Written::NotUpdated);
+        }
+    }
+    Ok(Written::Updated)
 }
 
 /// Keeps one edition, unless one of its version is there.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::deployer::deployer_target;
-use crate::keys::{KeyError, KeyFolder, KeyRole, KeySource};
+use crate::keys::{KeyError, KeyFolder, KeyRole, KeySource, PublicHalf};
 use crate::tuf::{
     RoleHolders, RootPlan, SignedFile, TrustedRoot, TufError, read_targets, sign_root,
     sign_snapshot, sign_targets, sign_timestamp,
@@ -68,7 +68,7 @@ impl OfflineKeys {
     }
 }
 
-/// The keys that the running cloud holds.
+/// The keys that the running cloud signs with, one for each role; a [`KeyRing`](crate::KeyRing) chooses them.
 #[derive(Debug, Clone)]
 pub struct OnlineKeys {
     /// Holds snapshot.
@@ -127,14 +127,15 @@ pub fn first_edition(
     now: Timestamp,
 ) -> Result<FirstEdition, TufError> {
     let first = NonZeroU64::MIN;
-    let root = sign_root(&RootPlan {
+    let plan = RootPlan {
         version: first,
         expires: now + lifetimes.root,
-        root: RoleHolders::one(&*offline.root),
-        targets: RoleHolders::one(&*offline.targets),
-        snapshot: RoleHolders::one(&*online.snapshot),
-        timestamp: RoleHolders::one(&*online.timestamp),
-    })?;
+        root: RoleHolders::one(PublicHalf::of(&*offline.root)),
+        targets: RoleHolders::one(PublicHalf::of(&*offline.targets)),
+        snapshot: RoleHolders::one(PublicHalf::of(&*online.snapshot)),
+        timestamp: RoleHolders::one(PublicHalf::of(&*online.timestamp)),
+    };
+    let root = sign_root(&plan, &[&*offline.root])?;
     let trusted = TrustedRoot::read(&root.bytes)?;
     let (deployer, deployer_json) = deployer_target(&[online.deployer.public_key()])?;
     let targets = sign_targets(
@@ -144,21 +145,7 @@ pub fn first_edition(
         now + lifetimes.targets,
         &[&*offline.targets],
     )?;
-    let named = read_targets(&trusted, &targets.bytes)?;
-    let snapshot = sign_snapshot(
-        &trusted,
-        &named,
-        first,
-        now + lifetimes.snapshot,
-        &*online.snapshot,
-    )?;
-    let timestamp = sign_timestamp(
-        &trusted,
-        &snapshot,
-        first,
-        now + lifetimes.timestamp,
-        &*online.timestamp,
-    )?;
+    let (snapshot, timestamp) = first_freshness(&trusted, &targets.bytes, online, lifetimes, now)?;
     Ok(FirstEdition {
         root,
         targets,
@@ -166,4 +153,25 @@ pub fn first_edition(
         timestamp,
         deployer_json,
     })
+}
+
+/// The first snapshot and timestamp for a root and targets that were signed elsewhere, by release keys that never come
+/// near this machine.
+///
+/// # Errors
+/// [`TufError::BadSignature`] when the targets do not hold under the root; [`TufError::WrongKeys`] when the root names
+/// other keys for snapshot or timestamp.
+pub fn first_freshness(
+    root: &TrustedRoot,
+    targets: &[u8],
+    online: &OnlineKeys,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<(SignedFile, SignedFile), TufError> {
+    let (named, first) = (read_targets(root, targets)?, NonZeroU64::MIN);
+    let ends = now + lifetimes.snapshot;
+    let snapshot = sign_snapshot(root, &named, first, ends, &*online.snapshot)?;
+    let ends = now + lifetimes.timestamp;
+    let timestamp = sign_timestamp(root, &snapshot, first, ends, &*online.timestamp)?;
+    Ok((snapshot, timestamp))
 }

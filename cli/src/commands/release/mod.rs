@@ -1,6 +1,8 @@
 //! `espalier release …`.
 
+mod bundles;
 mod create;
+mod export;
 mod list;
 mod show;
 mod sign;
@@ -10,7 +12,7 @@ use clap::Subcommand;
 use super::Context;
 use crate::failure::Failure;
 
-/// Draft and sign releases.
+/// Draft, sign and export releases.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Draft a release of builds that passed their gates, one for each device class
@@ -21,6 +23,8 @@ pub enum Command {
     List(list::List),
     /// Show a release with its builds
     Show(show::Show),
+    /// Download a bundle of a signed release as a folder that anybody can verify
+    Export(export::Export),
 }
 
 impl Command {
@@ -34,6 +38,7 @@ impl Command {
             Self::Sign(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
         }
     }
 }

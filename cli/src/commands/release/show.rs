@@ -60,6 +60,9 @@ impl Shown for ReleaseView {
                 build.device_class.to_string(),
                 build.bundle.short(),
                 size,
+                build
+                    .signature
+                    .map_or("none".into(), |digest| digest.short()),
                 build.build.to_string(),
             ]
         });
@@ -67,7 +70,7 @@ impl Shown for ReleaseView {
             "{}\n\n{}",
             facts(about),
             rows(
-                ["class", "bundle", "size", "build"],
+                ["class", "bundle", "size", "signature", "build"],
                 builds,
                 "It has no builds."
             )

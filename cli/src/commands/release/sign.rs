@@ -9,14 +9,16 @@ use espalier_protocol::Digest;
 use espalier_protocol::id::ReleaseId;
 use espalier_protocol::release::ReleaseDocument;
 use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
-use espalier_trust::Lifetimes;
-use espalier_trust::keys::{KeyFolder, KeyRole, KeySource};
-use espalier_trust::tuf::{
-    SignedFile, TargetFile, TrustedRoot, TrustedTargets, read_targets, sign_targets,
-};
+use espalier_trust::draft::{Document, DraftError, TargetsDraft};
+use espalier_trust::keys::{KeyFile, KeyFolder, KeyRole, KeySource};
+use espalier_trust::tuf::{TargetFile, TrustedRoot, TrustedTargets, read_targets};
+use espalier_trust::{Lifetimes, newest_root};
 use jiff::Timestamp;
 
+use super::bundles;
+use crate::client::Client;
 use crate::commands::Context;
+use crate::commands::keys::{PassphraseArgs, targets_draft_view, write_draft};
 use crate::commands::status::DEVELOPMENT_KEYS;
 use crate::failure::Failure;
 use crate::format::bytes;
@@ -32,6 +34,13 @@ const KEYS_FOLDER: &str = "keys";
 /// that are named already. The root is this machine's own, never the server's: whoever chooses the
 /// root chooses whose targets are taken as the current ones, and signed again. The private key never
 /// leaves this machine.
+///
+/// Each bundle also gets a signature of its own, by the key in bundle.key.json of the same folder, which
+/// other people's tools verify (see `espalier release export`).
+///
+/// Where several holders must sign, the first one writes a draft (--draft), the others add their
+/// signatures with `espalier keys targets sign`, and the last one hands it in with `espalier keys
+/// targets publish`.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The release's id
@@ -39,15 +48,17 @@ pub struct Sign {
     /// The folder that holds targets.key.json [default: keys in the state folder]
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
-    /// A file with the passphrase of the key, if it has one
-    #[arg(long, value_name = "FILE", env = "ESPALIER_PASSPHRASE_FILE")]
-    passphrase_file: Option<PathBuf>,
-    /// The root that the signature must answer to [default: 1.root.json beside the key]
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// The root that the signature must answer to [default: the newest N.root.json beside the key]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
     /// Also accept the deployer keys that the server names, although the current targets name others
     #[arg(long)]
     accept_new_deployer: bool,
+    /// Write what is signed into a draft for the other holders, and hand nothing in
+    #[arg(long, value_name = "FILE")]
+    draft: Option<PathBuf>,
 }
 
 impl Sign {
@@ -63,23 +74,36 @@ impl Sign {
             .get(&format!("/releases/{}/signing-request", self.id))
             .await?;
         let repository: TufTargetsView = client.get("/tuf/targets").await?;
-        let current = current_targets(&root, &repository)?;
-        let files = self.files(&request, current.as_ref())?;
-        let key = self.open_key(&keys)?;
+        refuse_older_root(&root, &repository)?;
+        let mut draft = self.next(root, &request, &repository, context.output.now())?;
+        let key = self.open_key(&keys, draft.root())?;
         announce(context.output, &request, key.trust());
-        let signed = sign(
-            &root,
-            current.as_ref(),
-            &files,
-            key.as_ref(),
-            context.output.now(),
-        )?;
-        let targets_json = String::from_utf8_lossy(&signed.bytes).into_owned();
-        let path = format!("/releases/{}/signature", self.id);
-        let release: ReleaseView = client
-            .post(&path, &ReleaseSignature { targets_json })
+        draft.sign(key.as_ref()).map_err(wrong_key)?;
+        self.sign_bundles(&context, &client, &keys, &request)
             .await?;
+        if let Some(file) = self.draft {
+            write_draft(&file, &draft)?;
+            let view = targets_draft_view(&draft)?.written(file);
+            return context.output.show(&view);
+        }
+        let path = format!("/releases/{}/signature", self.id);
+        let release: ReleaseView = client.post(&path, &signature(&draft)?).await?;
         context.output.show(&release)
+    }
+
+    /// The bundles' own signatures come first: a release is not taken without them.
+    async fn sign_bundles(
+        &self,
+        context: &Context,
+        client: &Client,
+        keys: &KeyFolder,
+        request: &SigningRequestView,
+    ) -> Result<(), Failure> {
+        let key = self.passphrase.open_bundle_key(keys, &context.random)?;
+        let signatures = bundles::sign(request, &key, &context.random)?;
+        let path = format!("/releases/{}/bundle-signatures", self.id);
+        client.post::<ReleaseView>(&path, &signatures).await?;
+        Ok(())
     }
 
     fn key_folder(&self, context: &Context) -> KeyFolder {
@@ -93,29 +117,44 @@ impl Sign {
     /// The root of the operator's own disk. Under a root of its choice, a server that is taken over could
     /// show targets of its own as the current ones, and have them signed with the operator's key.
     fn trusted_root(&self, keys: &KeyFolder) -> Result<TrustedRoot, Failure> {
-        let beside_the_key = keys.first_root();
-        let path = match &self.root {
-            Some(path) => path,
-            None if beside_the_key.is_file() => &beside_the_key,
-            None => return Err(no_root(&beside_the_key)),
+        let advice = "take the root from a claim, and name it with --root";
+        let Some(path) = &self.root else {
+            let newest = newest_root(keys.path());
+            let newest = newest.map_err(|err| Failure::untrusted(err.to_string(), advice))?;
+            return newest.ok_or_else(|| no_root(&keys.root(1)));
         };
         let bytes = std::fs::read(path).map_err(Failure::reading(path))?;
         TrustedRoot::read(&bytes).map_err(|err| {
-            Failure::untrusted(
-                format!("the root in {} does not verify: {err}", path.display()),
-                "take the root from a claim, and name it with --root",
-            )
+            let what = format!("the root in {} does not verify: {err}", path.display());
+            Failure::untrusted(what, advice)
         })
     }
 
+    /// The targets that name the release beside all that is named already, before anybody signed them.
+    fn next(
+        &self,
+        root: TrustedRoot,
+        request: &SigningRequestView,
+        repository: &TufTargetsView,
+        now: Timestamp,
+    ) -> Result<TargetsDraft, Failure> {
+        let current = current_targets(&root, repository)?;
+        let documents = self.documents(request, current.as_ref())?;
+        let current = current.as_ref().map(TrustedTargets::bytes);
+        let expires = now + Lifetimes::default().targets;
+        TargetsDraft::next(root, None, current, documents, expires)
+            .map_err(|err| unverified("the next targets", err))
+    }
+
     /// The files that the next targets name beside the current ones.
-    fn files(
+    fn documents(
         &self,
         request: &SigningRequestView,
         current: Option<&TrustedTargets>,
-    ) -> Result<Vec<TargetFile>, Failure> {
-        let release = release_target(request)?;
-        let deployer = target(DEPLOYER_TARGET, request.deployer_json.as_bytes())?;
+    ) -> Result<Vec<Document>, Failure> {
+        let release = release_document(request)?;
+        let deployer = TargetFile::new(DEPLOYER_TARGET, request.deployer_json.as_bytes())
+            .map_err(|err| unverified("the target", err))?;
         let known = current.is_some_and(|current| current.names(&deployer));
         if !known && !self.accept_new_deployer {
             return Err(Failure::untrusted(
@@ -123,25 +162,71 @@ impl Sign {
                 "if you rotate the deployer's keys on purpose, say --accept-new-deployer; else the server may be taken over",
             ));
         }
+        let deployer = Document {
+            name: DEPLOYER_TARGET.to_owned(),
+            text: request.deployer_json.clone(),
+        };
         Ok(vec![release, deployer])
     }
 
-    fn open_key(&self, keys: &KeyFolder) -> Result<Box<dyn KeySource>, Failure> {
-        let passphrase = match &self.passphrase_file {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(Failure::reading(path))?),
-            None => None,
-        };
-        let passphrase = passphrase
-            .as_deref()
-            .map(|text| text.trim_end_matches(['\r', '\n']));
-        let key = keys.open(KeyRole::Targets, passphrase).map_err(|err| {
-            Failure::usage(
-                err.to_string(),
-                "name the folder with --keys; an encrypted key also needs --passphrase-file",
-            )
-        })?;
-        Ok(Box::new(key))
+    /// The key of the folder that the root names for targets; several may lie there while one replaces another.
+    fn open_key(
+        &self,
+        keys: &KeyFolder,
+        root: &TrustedRoot,
+    ) -> Result<Box<dyn KeySource>, Failure> {
+        let advice = "name the folder with the key that the root names for targets (--keys)";
+        let unusable = |err: String| Failure::usage(err, advice);
+        let holders = root
+            .plan()
+            .map_err(|err| unusable(err.to_string()))?
+            .targets;
+        let files = keys.files(KeyRole::Targets);
+        for path in files.map_err(|err| unusable(err.to_string()))? {
+            let file = KeyFile::read(&path).map_err(|err| unusable(err.of(&path).to_string()))?;
+            if holders.contain(file.public_key().id()) {
+                return Ok(Box::new(self.passphrase.open(&path)?));
+            }
+        }
+        Err(unusable(format!(
+            "no key in {} is one that root version {} names for targets",
+            keys.path().display(),
+            root.version()
+        )))
     }
+}
+
+/// Signatures under a root that devices have left behind would be refused.
+fn refuse_older_root(root: &TrustedRoot, repository: &TufTargetsView) -> Result<(), Failure> {
+    let (here, there) = (root.version().get(), repository.root_version);
+    if here >= there {
+        return Ok(());
+    }
+    Err(Failure::untrusted(
+        format!("the server speaks of root version {there}, and the newest one here is {here}"),
+        format!("put {there}.root.json, and those before it, from the key ceremony beside the key"),
+    ))
+}
+
+/// The signed targets, when one signature was enough.
+fn signature(draft: &TargetsDraft) -> Result<ReleaseSignature, Failure> {
+    let Some(made) = draft.finished().map_err(wrong_key)? else {
+        let missing = draft.requirement().map_err(wrong_key)?.missing();
+        return Err(Failure::usage(
+            format!("{missing} more must sign, so nothing was handed in"),
+            "write a draft for the other holders with --draft FILE",
+        ));
+    };
+    Ok(ReleaseSignature {
+        targets_json: String::from_utf8_lossy(&made.bytes).into_owned(),
+    })
+}
+
+fn wrong_key(err: DraftError) -> Failure {
+    Failure::untrusted(
+        err.to_string(),
+        "sign with the key that the root names for targets (--keys)",
+    )
 }
 
 fn no_root(expected: &Path) -> Failure {
@@ -155,7 +240,7 @@ fn no_root(expected: &Path) -> Failure {
 }
 
 /// The release document as a target, once it is what the server says it is.
-fn release_target(request: &SigningRequestView) -> Result<TargetFile, Failure> {
+fn release_document(request: &SigningRequestView) -> Result<Document, Failure> {
     let bytes = request.release_json.as_bytes();
     let document =
         ReleaseDocument::parse(bytes).map_err(|err| unverified("the release document", err))?;
@@ -166,11 +251,10 @@ fn release_target(request: &SigningRequestView) -> Result<TargetFile, Failure> {
             "do not sign it; look into what answers at the server's address",
         ));
     }
-    target(&ReleaseDocument::target_name(&digest), bytes)
-}
-
-fn target(name: &str, bytes: &[u8]) -> Result<TargetFile, Failure> {
-    TargetFile::new(name, bytes).map_err(|err| unverified("the target", err))
+    Ok(Document {
+        name: ReleaseDocument::target_name(&document.model, &digest),
+        text: request.release_json.clone(),
+    })
 }
 
 fn current_targets(
@@ -181,22 +265,6 @@ fn current_targets(
         read_targets(root, json.as_bytes()).map_err(|err| unverified("the current targets", err))
     };
     repository.targets_json.as_ref().map(read).transpose()
-}
-
-fn sign(
-    root: &TrustedRoot,
-    current: Option<&TrustedTargets>,
-    files: &[TargetFile],
-    key: &dyn KeySource,
-    now: Timestamp,
-) -> Result<SignedFile, Failure> {
-    let expires = now + Lifetimes::default().targets;
-    sign_targets(root, current, files, expires, &[key]).map_err(|err| {
-        Failure::untrusted(
-            err.to_string(),
-            "sign with the key that the root names for targets (--keys)",
-        )
-    })
 }
 
 fn unverified(what: &str, err: impl std::fmt::Display) -> Failure {

@@ -318,6 +318,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/releases/{id}/bundle-signatures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the bundles' own signatures
+         * @description By the OpenSSF Model Signing specification, so that anybody can verify a bundle without Espalier. The cloud checks
+         *     that each signature is whole and of that very bundle, and hands it out with it. They can be handed in again
+         *     until the release is signed.
+         */
+        post: operations["sign_bundles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/releases/{id}/bundles/{class}/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Downloads a file of a bundle
+         * @description `manifest.json`, every file that it lists, and `model.sig`, the bundle's own signature once there is one.
+         */
+        get: operations["release_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/releases/{id}/signature": {
         parameters: {
             query?: never;
@@ -330,7 +372,7 @@ export interface paths {
         /**
          * Takes a signature
          * @description The next targets, signed by the release keys. The cloud checks them against its root and signs
-         *     the snapshot and the timestamp that name them.
+         *     the snapshot and the timestamp that name them. The bundles' own signatures come before.
          */
         post: operations["sign_release"];
         delete?: never;
@@ -348,7 +390,8 @@ export interface paths {
         };
         /**
          * Gives what a signer needs
-         * @description The release document and the deployer's keys, byte by byte as the next targets must name them.
+         * @description The release document and the deployer's keys, byte by byte as the next targets must name them, and the
+         *     manifests of the bundles, each of which needs a signature of its own first.
          */
         get: operations["signing_request"];
         put?: never;
@@ -537,6 +580,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tuf/root": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the next root
+         * @description Signed by enough holders of the current root and of the new one. The cloud checks the chain, and that it holds the
+         *     snapshot and timestamp keys that the new root names; then it publishes the root, the targets if they had to be
+         *     signed anew, and a snapshot and a timestamp by the new keys: all of it, or nothing.
+         */
+        post: operations["publish_root"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tuf/targets": {
         parameters: {
             query?: never;
@@ -547,7 +612,12 @@ export interface paths {
         /** Gives the signed metadata that the next targets are made from */
         get: operations["current_targets"];
         put?: never;
-        post?: never;
+        /**
+         * Takes the next targets without a new release
+         * @description They name what the current ones name, and may name other deployer keys. The cloud signs the snapshot and the
+         *     timestamp that name them.
+         */
+        post: operations["publish_targets"];
         delete?: never;
         options?: never;
         head?: never;
@@ -837,6 +907,20 @@ export interface components {
             /** @description The recipe, TOML. */
             recipe: string;
         };
+        /** @description The bundles' own signatures, which other people's tools verify. */
+        BundleSignatures: {
+            /** @description The signatures, one for each device class. */
+            bundles: components["schemas"]["SignedBundle"][];
+            /** @description The public key (ECDSA P-256, PEM) of whoever signed. */
+            key: string;
+        };
+        /** @description A bundle that waits for its own signature. */
+        BundleToSign: {
+            /** @description What it is for. */
+            device_class: string;
+            /** @description `manifest.json`, byte by byte: its SHA-256 is the bundle's digest in the release document. */
+            manifest_json: string;
+        };
         /** @description A download's progress. */
         BytesView: {
             /**
@@ -1013,7 +1097,7 @@ export interface components {
          * @description A stable public error code. A code never changes its meaning; new ones may be added.
          * @enum {string}
          */
-        ErrorCode: "malformed_body" | "malformed_parameter" | "invalid_value" | "invalid_model" | "invalid_recipe" | "invalid_selector" | "invalid_signature" | "digest_mismatch" | "too_large" | "unsupported_media" | "range_not_satisfiable" | "import_failed" | "unauthenticated" | "claim_refused" | "certificate_refused" | "not_found" | "already_exists" | "action_not_allowed" | "conflict" | "gate_not_passed" | "database_unavailable" | "broker_unavailable" | "storage_full" | "host_unavailable" | "shutting_down" | "internal";
+        ErrorCode: "malformed_body" | "malformed_parameter" | "invalid_value" | "invalid_model" | "invalid_recipe" | "invalid_selector" | "invalid_signature" | "invalid_root" | "digest_mismatch" | "too_large" | "unsupported_media" | "range_not_satisfiable" | "import_failed" | "unauthenticated" | "claim_refused" | "certificate_refused" | "not_found" | "already_exists" | "action_not_allowed" | "conflict" | "gate_not_passed" | "key_missing" | "targets_needed" | "database_unavailable" | "broker_unavailable" | "storage_full" | "host_unavailable" | "shutting_down" | "internal";
         /** @description The evaluation report of a build, measured on the forge's machine on inputs that calibration did not see. */
         EvaluationView: {
             /**
@@ -1297,6 +1381,19 @@ export interface components {
              */
             type: string;
         };
+        /** @description A finished root, signed by the holders of the one before and by its own. */
+        PublishRoot: {
+            /** @description The signed root, exactly as signed. */
+            root_json: string;
+            targets?: components["schemas"]["PublishTargets"] | null;
+        };
+        /** @description The next targets without a new release: under a new root, with other deployer keys, or for a longer time. */
+        PublishTargets: {
+            /** @description The list of deployer keys that they name, exactly the bytes that are named; none when it is the current one. */
+            deployer_json?: string | null;
+            /** @description The next signed `targets.json`, exactly as signed. */
+            targets_json: string;
+        };
         /** @description Whether the server can do its work now. */
         ReadinessView: {
             /** @description Each part by name. */
@@ -1340,6 +1437,8 @@ export interface components {
              * @description Bytes of the manifest.
              */
             manifest_bytes: number;
+            /** @description SHA-256 of the bundle's own signature, `model.sig`, once there is one. */
+            signature?: string | null;
         };
         /** @description One page of a list. */
         ReleasePage: {
@@ -1553,8 +1652,17 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A bundle's own signature. */
+        SignedBundle: {
+            /** @description What the bundle is for. */
+            device_class: string;
+            /** @description `model.sig` by the OpenSSF Model Signing specification v1.0, method `key`. */
+            model_sig: string;
+        };
         /** @description What a signer needs: the exact document, and what the targets must say of it. */
         SigningRequestView: {
+            /** @description The bundles, each of which needs a signature of its own first. */
+            bundles: components["schemas"]["BundleToSign"][];
             /** @description The deployer's keys, which the same targets must name as `deployer.json`; exactly the bytes to be named. */
             deployer_json: string;
             /** @description SHA-256 of `release_json`. */
@@ -1573,7 +1681,7 @@ export interface components {
             release_json: string;
             /**
              * @description The target's name.
-             * @example release-9f86d0….json
+             * @example release.sam.9f86d0….json
              */
             target_name: string;
         };
@@ -2406,6 +2514,90 @@ export interface operations {
             };
         };
     };
+    sign_bundles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The release's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BundleSignatures"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReleaseView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The release's id */
+                id: string;
+                /** @description The device class */
+                class: string;
+                /** @description The file's path in the bundle */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign_release: {
         parameters: {
             query?: never;
@@ -2878,6 +3070,45 @@ export interface operations {
             };
         };
     };
+    publish_root: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishRoot"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TufTargetsView"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     current_targets: {
         parameters: {
             query?: never;
@@ -2893,6 +3124,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TufTargetsView"];
+                };
+            };
+        };
+    };
+    publish_targets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishTargets"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TufTargetsView"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -25,7 +25,7 @@ use super::Directory;
 use crate::{
     cloud::Cloud,
     metrics::{Metrics, ReportLabels, ReportOutcome},
-    refusal::Outcome,
+    refusal::{Outcome, Refusal},
     telemetry,
     world::World,
 };
@@ -231,16 +231,24 @@ async fn acknowledge(cloud: &Cloud, device: &DeviceIdentity, Position { boot, se
         seq,
     };
     let topic = Topic::new(device.clone(), Channel::Ack);
-    let sent = match cloud.authority.deployer.sign_ack(&ack) {
-        Ok(bytes) => cloud
+    let sent = async {
+        let deployer = cloud
+            .authority
+            .deployers
+            .by(cloud, &device.tenant, 0)
+            .await?;
+        let bytes = deployer.sign_ack(&ack).map_err(Refusal::internal)?;
+        let published = cloud
             .broker
             .publish(&topic, Bytes::from(bytes), false)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+            .await;
+        published.map_err(Refusal::broker)
     };
-    match sent {
+    match sent.await {
         Ok(()) => drop(cloud.metrics.acks_published.inc()),
-        Err(error) => tracing::debug!(%device, error, "an acknowledgement did not go out"),
+        Err(refusal) => {
+            let causes = refusal.causes();
+            tracing::debug!(%device, problem = %refusal, causes, "an acknowledgement did not go out");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::{ConfigError, TlsFiles};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConfigFile {
     pub state: Option<PathBuf>,
+    pub key_passphrase_file: Option<PathBuf>,
     pub database_url: Option<String>,
     pub model_host: Option<Url>,
     pub api: ApiSection,

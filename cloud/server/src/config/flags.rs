@@ -13,6 +13,10 @@ pub struct ServeFlags {
     /// Folder for keys, tokens, blobs and the embedded database [default: .espalier].
     #[arg(long, env = "ESPALIER_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// File with the passphrase of the server's key files [default: the systemd credential espalier-keys, else
+    /// ESPALIER_PASSPHRASE].
+    #[arg(long, env = "ESPALIER_KEY_PASSPHRASE_FILE", value_name = "FILE")]
+    pub key_passphrase_file: Option<PathBuf>,
     /// PostgreSQL 15 or newer; an embedded one is started when this is left out.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,

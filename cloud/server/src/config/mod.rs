@@ -25,6 +25,8 @@ const DEFAULT_BROKER: &str = "127.0.0.1:8883";
 pub struct Config {
     /// Keys, tokens, blobs and the embedded database live here.
     pub state: PathBuf,
+    /// The file with the passphrase of the server's key files; else a systemd credential or the environment has it.
+    pub key_passphrase_file: Option<PathBuf>,
     /// Where the rows are.
     pub database: DatabaseChoice,
     /// Where messages go through.
@@ -190,6 +192,7 @@ impl Config {
             .unwrap_or_default();
         Ok(Self {
             state: first(&flags.state, &file.state).unwrap_or_else(|| DEFAULT_STATE.into()),
+            key_passphrase_file: first(&flags.key_passphrase_file, &file.key_passphrase_file),
             database: database(flags, &file),
             broker: broker(flags, &file)?,
             api: api(flags, &file)?,

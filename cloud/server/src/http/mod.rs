@@ -16,6 +16,7 @@ mod releases;
 mod rollouts;
 mod segment;
 mod system;
+mod trust;
 
 use actix_web::{
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
@@ -133,8 +134,12 @@ fn operations(config: &mut ServiceConfig<'_>) {
         .service(releases::list_releases)
         .service(releases::show_release)
         .service(releases::signing_request)
+        .service(releases::sign_bundles)
         .service(releases::sign_release)
+        .service(releases::release_file)
         .service(releases::current_targets)
+        .service(trust::publish_root)
+        .service(trust::publish_targets)
         .service(rollouts::create_rollout)
         .service(rollouts::list_rollouts)
         .service(rollouts::show_rollout)

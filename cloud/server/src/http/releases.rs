@@ -4,10 +4,13 @@ use actix_web::{HttpResponse, get, post, web};
 use espalier_api::{
     page::PageQuery,
     problem::Problem,
-    release::{CreateRelease, ReleasePage, ReleaseSignature, ReleaseView, SigningRequestView},
+    release::{
+        BundleSignatures, CreateRelease, ReleasePage, ReleaseSignature, ReleaseView,
+        SigningRequestView,
+    },
     tuf::TufTargetsView,
 };
-use espalier_protocol::id::ReleaseId;
+use espalier_protocol::{DeviceClassName, id::ReleaseId};
 
 use super::Shared;
 use crate::{principal::Operator, refusal::Outcome, usecase};
@@ -54,7 +57,8 @@ pub async fn show_release(
 
 /// Gives what a signer needs
 ///
-/// The release document and the deployer's keys, byte by byte as the next targets must name them.
+/// The release document and the deployer's keys, byte by byte as the next targets must name them, and the
+/// manifests of the bundles, each of which needs a signature of its own first.
 #[utoipa::path(tag = "releases", params(("id" = uuid::Uuid, Path, description = "The release's id")),
     responses((status = 200, body = SigningRequestView), (status = 404, body = Problem)))]
 #[get("/releases/{id}/signing-request")]
@@ -68,10 +72,29 @@ pub async fn signing_request(
         .map(web::Json)
 }
 
+/// Takes the bundles' own signatures
+///
+/// By the OpenSSF Model Signing specification, so that anybody can verify a bundle without Espalier. The cloud checks
+/// that each signature is whole and of that very bundle, and hands it out with it. They can be handed in again
+/// until the release is signed.
+#[utoipa::path(tag = "releases", params(("id" = uuid::Uuid, Path, description = "The release's id")), request_body = BundleSignatures,
+    responses((status = 200, body = ReleaseView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[post("/releases/{id}/bundle-signatures")]
+pub async fn sign_bundles(
+    cloud: Shared,
+    who: Operator,
+    id: web::Path<ReleaseId>,
+    body: web::Json<BundleSignatures>,
+) -> Outcome<web::Json<ReleaseView>> {
+    usecase::sign_bundles(&cloud, &who, *id, body.into_inner())
+        .await
+        .map(web::Json)
+}
+
 /// Takes a signature
 ///
 /// The next targets, signed by the release keys. The cloud checks them against its root and signs
-/// the snapshot and the timestamp that name them.
+/// the snapshot and the timestamp that name them. The bundles' own signatures come before.
 #[utoipa::path(tag = "releases", params(("id" = uuid::Uuid, Path, description = "The release's id")), request_body = ReleaseSignature,
     responses((status = 200, body = ReleaseView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 #[post("/releases/{id}/signature")]
@@ -84,6 +107,25 @@ pub async fn sign_release(
     usecase::sign_release(&cloud, &who, *id, body.into_inner())
         .await
         .map(web::Json)
+}
+
+/// Downloads a file of a bundle
+///
+/// `manifest.json`, every file that it lists, and `model.sig`, the bundle's own signature once there is one.
+#[utoipa::path(tag = "releases", params(("id" = uuid::Uuid, Path, description = "The release's id"),
+    ("class" = String, Path, description = "The device class"), ("path" = String, Path, description = "The file's path in the bundle")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, body = Problem)))]
+#[get("/releases/{id}/bundles/{class}/{path:.+}")]
+pub async fn release_file(
+    cloud: Shared,
+    who: Operator,
+    file: web::Path<(ReleaseId, DeviceClassName, String)>,
+) -> Outcome<HttpResponse> {
+    let (id, class, path) = file.into_inner();
+    let stream = usecase::release_file(&cloud, &who, id, &class, &path).await?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .streaming(stream))
 }
 
 /// Gives the signed metadata that the next targets are made from

@@ -76,6 +76,13 @@ async fn compose(cloud: &Cloud, device: ToCompose) -> Outcome<()> {
     }
     async {
         let issued_at = cloud.world.now();
+        let tenant = &device.identity.tenant;
+        let tuf = tuf_versions(cloud, tenant).await?;
+        let deployer = cloud
+            .authority
+            .deployers
+            .by(cloud, tenant, tuf.targets)
+            .await?;
         let state = DesiredState {
             device: device.identity.clone(),
             sequence: device.sequence,
@@ -83,14 +90,10 @@ async fn compose(cloud: &Cloud, device: ToCompose) -> Outcome<()> {
             expires_at: issued_at + LIFE,
             class: device.class,
             models: device.models,
-            tuf: tuf_versions(cloud, &device.identity.tenant).await?,
+            tuf,
             traceparent: device.traceparent,
         };
-        let envelope = cloud
-            .authority
-            .deployer
-            .sign_desired(&state)
-            .map_err(Refusal::internal)?;
+        let envelope = deployer.sign_desired(&state).map_err(Refusal::internal)?;
         let signed = Signed {
             identity: device.identity,
             wanted: device.wanted,

@@ -1,11 +1,9 @@
 //! Signs timestamps and snapshots anew before they end: a device that sees an old one thinks that
 //! somebody keeps news from it.
 
-use std::num::NonZeroU64;
-
 use espalier_protocol::Tenant;
-use espalier_store::{Metadata, Role, Written};
-use espalier_trust::tuf::{TrustedRoot, read_targets, sign_snapshot, sign_timestamp};
+use espalier_store::{Role, Written};
+use espalier_trust::tuf::read_targets;
 use jiff::SignedDuration;
 
 use crate::{
@@ -41,7 +39,8 @@ async fn refresh(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
         return Ok(());
     }
     let root = cloud.root(tenant).await?;
-    let edition = sign(cloud, &root, &targets, &snapshot, &timestamp)?;
+    let targets = read_targets(&root, &targets.bytes).map_err(Refusal::internal)?;
+    let edition = usecase::freshness(cloud, tenant, &root, &targets).await?;
     match cloud
         .store()?
         .tuf()
@@ -55,34 +54,4 @@ async fn refresh(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
         Written::NotUpdated | Written::Absent => {}
     }
     Ok(())
-}
-
-fn sign(
-    cloud: &Cloud,
-    root: &TrustedRoot,
-    targets: &Metadata,
-    snapshot: &Metadata,
-    timestamp: &Metadata,
-) -> Outcome<[Metadata; 2]> {
-    let (now, online, lifetimes) = (
-        cloud.world.now(),
-        &cloud.authority.online,
-        &cloud.authority.lifetimes,
-    );
-    let targets = read_targets(root, &targets.bytes).map_err(Refusal::internal)?;
-    let ends = now + lifetimes.snapshot;
-    let snapshot = sign_snapshot(root, &targets, after(snapshot)?, ends, &*online.snapshot)
-        .map_err(Refusal::internal)?;
-    let ends = now + lifetimes.timestamp;
-    let timestamp = sign_timestamp(root, &snapshot, after(timestamp)?, ends, &*online.timestamp)
-        .map_err(Refusal::internal)?;
-    Ok([
-        usecase::metadata(Role::Snapshot, snapshot),
-        usecase::metadata(Role::Timestamp, timestamp),
-    ])
-}
-
-fn after(newest: &Metadata) -> Outcome<NonZeroU64> {
-    NonZeroU64::new(newest.version + 1)
-        .ok_or_else(|| Refusal::internal("metadata versions ran out"))
 }

@@ -5,6 +5,7 @@
 mod desired;
 mod events;
 mod forge;
+mod founding;
 mod metadata;
 mod notices;
 mod parts;

@@ -7,14 +7,12 @@ use espalier_api::error::ErrorCode;
 use espalier_domain::principal::{Principal, PrincipalId, PrincipalRole};
 use espalier_protocol::Tenant;
 use espalier_store::{ConnectOptions, Role, Signal, Store, Written};
-use espalier_trust::{FirstEdition, first_edition};
 
-use super::Bootstrap;
+use super::{Bootstrap, founding::first_edition};
 use crate::{
     cloud::Cloud,
     readiness::Part,
     refusal::{Outcome, Refusal},
-    usecase,
 };
 
 /// The tenant of an installation with one.
@@ -98,15 +96,17 @@ impl Parts {
 /// A state folder beside a database that it does not belong to: whatever these keys sign, no device of this database
 /// would believe.
 async fn refuse_foreign_keys(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
-    let (root, online) = (cloud.root(tenant).await?, &cloud.authority.online);
-    if root.names_online(&*online.snapshot, &*online.timestamp) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        ErrorCode::Internal,
-        "The keys in the state folder are another installation's: the root in the database does not name them.",
-    )
-    .with_hint("start with the state folder that belongs to this database, or with an empty database"))
+    let root = cloud.root(tenant).await?;
+    cloud.authority.under(&root).map_err(|refusal| {
+        Refusal::new(
+            ErrorCode::Internal,
+            "The keys in the state folder are another installation's: the root in the database does not name them.",
+        )
+        .with_hint("start with the state folder that belongs to this database, or with an empty database")
+        .because(refusal)
+    })?;
+    cloud.authority.speaks_under(&root);
+    Ok(())
 }
 
 async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
@@ -119,26 +119,10 @@ async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
     {
         return Ok(());
     }
-    let (authority, now) = (&cloud.authority, cloud.world.now());
-    let release_keys = authority.release_keys()?;
-    let edition = first_edition(&release_keys, &authority.online, &authority.lifetimes, now)
-        .map_err(Refusal::internal)?;
-    let FirstEdition {
-        root,
-        targets,
-        snapshot,
-        timestamp,
-        deployer_json,
-    } = edition;
-    authority.keep_first_root(&root.bytes)?;
-    cloud.blobs.put(deployer_json).await?;
-    let files = [
-        (Role::Root, root),
-        (Role::Targets, targets),
-        (Role::Snapshot, snapshot),
-        (Role::Timestamp, timestamp),
-    ];
-    let files = files.map(|(role, file)| usecase::metadata(role, file));
+    let edition = first_edition(cloud)?;
+    cloud.authority.keep_root(&edition.root)?;
+    cloud.blobs.put(edition.deployer_json).await?;
+    let (now, files) = (cloud.world.now(), edition.files);
     match cloud.store()?.tuf().publish(tenant, &files, now).await? {
         Written::Updated => {
             tracing::info!(%tenant, "the first edition of the signed metadata was published")

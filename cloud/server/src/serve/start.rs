@@ -28,6 +28,7 @@ use crate::{
     config::{BrokerChoice, Config, DatabaseChoice, TlsFiles},
     door,
     metrics::Metrics,
+    passphrase::Passphrase,
     principal::{ADMIN_TOKEN_FILE, admin_token, write_private},
     readiness::{Part, Readiness},
     reconcile::Bootstrap,
@@ -90,7 +91,8 @@ pub async fn start(
     stopping: CancellationToken,
 ) -> anyhow::Result<Started> {
     withdraw_endpoints(&config.state)?;
-    let authority = Authority::open(&config.state, &world)
+    let authority = Passphrase::find(config.key_passphrase_file.as_deref())
+        .and_then(|passphrase| Authority::open(&config.state, passphrase, &world))
         .map_err(explained)
         .context("the keys cannot be opened")?;
     let admin_token = admin_token(&config.state, &world)

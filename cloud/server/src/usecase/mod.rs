@@ -19,10 +19,15 @@ mod list_releases;
 mod list_rollouts;
 mod make_claim;
 mod metadata_file;
+mod publication;
+mod publish_root;
+mod publish_targets;
+mod release_file;
 mod released_blob;
 mod revoke_device;
 mod segment;
 mod set_labels;
+mod sign_bundles;
 mod sign_release;
 mod signing_request;
 mod steer_rollout;
@@ -46,11 +51,16 @@ pub use list_releases::{list_releases, show_release};
 pub use list_rollouts::{list_rollouts, show_rollout};
 pub use make_claim::make_claim;
 pub use metadata_file::{TIMESTAMP_FILE, metadata_file};
+pub use publication::{freshness, metadata};
+pub use publish_root::publish_root;
+pub use publish_targets::publish_targets;
+pub use release_file::release_file;
 pub use released_blob::released_blob;
 pub use revoke_device::revoke_device;
 pub use segment::segment;
 pub use set_labels::set_labels;
-pub use sign_release::{metadata, sign_release};
+pub use sign_bundles::sign_bundles;
+pub use sign_release::sign_release;
 pub use signing_request::signing_request;
 pub use steer_rollout::steer_rollout;
 pub use upload_blob::upload_blob;
@@ -69,7 +79,7 @@ use espalier_store::NewEvent;
 
 use crate::{
     cloud::Cloud,
-    refusal::{Outcome, Refusal},
+    refusal::{Outcome, Refusal, sentence},
 };
 
 /// The version of the wire protocol: the `v1` of topics and message types.
@@ -140,15 +150,6 @@ pub async fn announce(
             "an event could not be told"
         );
     }
-}
-
-/// A library's message as a sentence.
-fn sentence(error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), letters.as_str())
-    })
 }
 
 /// Where a page goes on: its list is cut after the row that is named by this.

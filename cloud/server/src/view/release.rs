@@ -52,5 +52,6 @@ fn build(release: &Release, built: &ReleasedBuild) -> Option<ReleaseBuildView> {
         bundle: built.bundle,
         manifest_bytes: built.manifest_bytes,
         files_bytes: built.files_bytes,
+        signature: release.signatures.get(&built.device_class).copied(),
     })
 }

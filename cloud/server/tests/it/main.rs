@@ -5,13 +5,16 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod ceremony;
 mod console;
 mod device;
 mod enrolment;
 mod full_disk;
 mod operators;
+mod production;
 mod releases;
 mod reports;
 mod restart;
+mod rotation;
 mod stack;
 mod unreachable;

@@ -155,6 +155,39 @@ async fn nonsense_is_answered_with_a_problem() {
     stack.stop().await;
 }
 
+/// JSON that costs more than it weighs, or says a thing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_bombs_are_answered_with_a_problem() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let bombs = [
+        "[".repeat(500_000),
+        "{\"a\":".repeat(100_000),
+        format!("{{\"uses\":{}}}", "9".repeat(500_000)),
+        format!("{}1", " ".repeat(1_000_000)),
+        r#"{"uses":1,"uses":2}"#.to_owned(),
+    ];
+    for path in ["/builds", "/releases", "/rollouts", "/claims"] {
+        for bomb in &bombs {
+            let answer = stack
+                .http
+                .post(format!("{}/api/v1{path}", stack.endpoints.api))
+                .bearer_auth(&stack.token)
+                .header("content-type", "application/json")
+                .body(bomb.clone())
+                .send()
+                .await
+                .unwrap();
+            let code = problem(answer).await.code;
+            let refused = matches!(code, ErrorCode::MalformedBody | ErrorCode::TooLarge);
+            assert!(refused, "{path}: {code:?}");
+        }
+    }
+    stack.ready().await;
+    stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_upload_leaves_nothing() {
     let Some(stack) = Stack::start().await else {

@@ -1,6 +1,9 @@
 //! A whole control plane in this process: embedded database and broker, free ports.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use espalier_api::{
     problem::Problem,
@@ -117,6 +120,17 @@ impl Stack {
         };
         assert_eq!(status, expected);
         view
+    }
+
+    /// How a server ends that cannot start with the keys of its folder.
+    pub async fn refused(folder: &Path, key_passphrase_file: Option<PathBuf>) -> anyhow::Error {
+        let flags = ServeFlags {
+            key_passphrase_file,
+            ..flags(folder)
+        };
+        let config = Config::load(&flags).unwrap();
+        let served = serve::serve(&config, world(), CancellationToken::new());
+        served.await.unwrap_err()
     }
 
     /// How another server over the same folder ends.

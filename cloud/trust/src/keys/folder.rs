@@ -1,13 +1,14 @@
-//! A folder with one key file for each role: `root.key.json`, `targets.key.json`, …, and the root that
-//! first named them.
+//! A folder with key files for each role: `root.key.json`, `targets.key.json`, …, while a key is being replaced
+//! also `snapshot.2027.key.json` and the like, and the roots that name them.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ring::rand::SecureRandom;
 
-use super::{KeyError, KeyFile, SoftwareKey};
+use super::{BundleKeyFile, BundleSigner, KeyError, KeyFile, KeySource, SoftwareKey};
 
 /// What a key is for. One key never serves two roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,10 +83,22 @@ impl KeyFolder {
         self.path.join(format!("{role}.key.json"))
     }
 
-    /// The root that these keys began with, kept beside them: what whoever signs with them answers to.
+    /// The file of the key that signs bundles for other people's tools.
     #[must_use]
-    pub fn first_root(&self) -> PathBuf {
-        self.path.join("1.root.json")
+    pub fn bundle_key(&self) -> PathBuf {
+        self.path.join("bundle.key.json")
+    }
+
+    /// The file of its public half (PEM), for whoever verifies bundles.
+    #[must_use]
+    pub fn bundle_public_key(&self) -> PathBuf {
+        self.path.join("bundle.pub.pem")
+    }
+
+    /// A root of the chain that these keys belong to, kept beside them: what whoever signs with them answers to.
+    #[must_use]
+    pub fn root(&self, version: u64) -> PathBuf {
+        self.path.join(format!("{version}.root.json"))
     }
 
     /// Makes a development key for every role that has none yet; keeps those that are there, so that a start
@@ -101,7 +114,64 @@ impl KeyFolder {
                 KeyFile::development(rng)?.create(&path)?;
             }
         }
-        Ok(())
+        match self.bundle_key().exists() {
+            true => BundleKeyFile::read(&self.bundle_key())?.write_public_half(self),
+            false => BundleKeyFile::development(rng)?.create(self),
+        }
+    }
+
+    /// The files of all keys of a role: `ROLE.key.json` first, then `ROLE.NAME.key.json` by name. Keys lie beside
+    /// one another while one replaces the other; signed metadata say which of them count.
+    ///
+    /// # Errors
+    /// [`KeyError::File`] when the folder cannot be listed.
+    pub fn files(&self, role: KeyRole) -> Result<Vec<PathBuf>, KeyError> {
+        let failed = |source| KeyError::File {
+            path: self.path.clone(),
+            action: "read",
+            source,
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            names.extend(
+                name.to_str()
+                    .filter(|name| is_of(role, name))
+                    .map(str::to_owned),
+            );
+        }
+        let oldest = format!("{role}.key.json");
+        names.sort_by_key(|name| (*name != oldest, name.clone()));
+        Ok(names.iter().map(|name| self.path.join(name)).collect())
+    }
+
+    /// Opens all keys of a role, in the order of [`KeyFolder::files`].
+    ///
+    /// # Errors
+    /// As [`KeyFolder::files`], [`KeyFile::read`] and [`KeyFile::open`].
+    pub fn open_all(
+        &self,
+        role: KeyRole,
+        passphrase: Option<&str>,
+    ) -> Result<Vec<Arc<dyn KeySource>>, KeyError> {
+        let mut keys: Vec<Arc<dyn KeySource>> = Vec::new();
+        for path in self.files(role)? {
+            let opened = KeyFile::read(&path).and_then(|file| file.open(passphrase));
+            keys.push(Arc::new(opened.map_err(|why| why.of(&path))?));
+        }
+        Ok(keys)
+    }
+
+    /// Opens the key that signs bundles.
+    ///
+    /// # Errors
+    /// As [`BundleKeyFile::read`] and [`BundleKeyFile::open`].
+    pub fn open_bundle_key(
+        &self,
+        passphrase: Option<&str>,
+        rng: &dyn SecureRandom,
+    ) -> Result<BundleSigner, KeyError> {
+        BundleKeyFile::read(&self.bundle_key())?.open(passphrase, rng)
     }
 
     /// Opens a role's key.
@@ -111,6 +181,14 @@ impl KeyFolder {
     pub fn open(&self, role: KeyRole, passphrase: Option<&str>) -> Result<SoftwareKey, KeyError> {
         KeyFile::read(&self.file(role))?.open(passphrase)
     }
+}
+
+/// `ROLE.key.json` or `ROLE.NAME.key.json`.
+fn is_of(role: KeyRole, file: &str) -> bool {
+    let rest = file
+        .strip_prefix(role.name())
+        .and_then(|rest| rest.strip_suffix(".key.json"));
+    rest.is_some_and(|name| name.is_empty() || (name.len() > 1 && name.starts_with('.')))
 }
 
 fn create_private_folder(path: &Path) -> Result<(), KeyError> {

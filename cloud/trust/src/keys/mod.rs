@@ -1,15 +1,21 @@
 //! Signing keys behind one seam: whoever can sign Ed25519 for a known public key is a [`KeySource`].
 
+mod bundle;
 mod file;
 mod folder;
+mod public;
+mod secret;
 mod software;
 
-pub use file::{KeyFile, MIN_PASSPHRASE_CHARS};
+pub use bundle::{BundleKeyFile, BundleSignError, BundleSigner};
+pub use file::KeyFile;
 pub use folder::{KeyFolder, KeyRole};
+pub use public::PublicHalf;
+pub use secret::MIN_PASSPHRASE_CHARS;
 pub use software::SoftwareKey;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use espalier_protocol::trust::{PublicKey, TrustLevel};
 
@@ -56,6 +62,9 @@ pub enum KeyError {
     /// The file is no key file of ours, or one of a later version.
     #[error("this is no espalier key file: {0}")]
     Malformed(String),
+    /// Not the public half of a key.
+    #[error("this is no public half of a key, as `espalier keys public` writes it: {0}")]
+    NoPublicFile(String),
     /// An encrypted key was opened without its passphrase.
     #[error("the key is encrypted and needs its passphrase")]
     PassphraseNeeded,
@@ -68,6 +77,22 @@ pub enum KeyError {
     /// The private key does not belong to the public key that stands beside it.
     #[error("the private key does not belong to the public key in the same file")]
     Mismatch,
+    /// A folder has no key of a role.
+    #[error("there is no {role} key: {} does not exist; make one with `espalier keys generate`", path.display())]
+    None {
+        /// Which role.
+        role: KeyRole,
+        /// Where it would lie.
+        path: PathBuf,
+    },
+    /// What is wrong with one of several files.
+    #[error("{}: {why}", path.display())]
+    In {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: Box<KeyError>,
+    },
     /// The source of randomness failed.
     #[error("the system gave no randomness for a key")]
     NoRandomness,
@@ -79,4 +104,18 @@ pub enum KeyError {
         /// Why, in the holder's words.
         reason: String,
     },
+}
+
+impl KeyError {
+    /// The same error with the file's name, unless it says the name by itself.
+    #[must_use]
+    pub fn of(self, path: &Path) -> Self {
+        match self {
+            Self::File { .. } | Self::Exposed { .. } | Self::None { .. } | Self::In { .. } => self,
+            why => Self::In {
+                path: path.to_owned(),
+                why: Box::new(why),
+            },
+        }
+    }
 }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use espalier_protocol::Digest;
-use tough::schema::{Hashes, Metafile, RoleType, Signed, Snapshot, Timestamp as TimestampRole};
+use tough::schema::{Hashes, Metafile, Signed, Snapshot, Timestamp as TimestampRole};
 
-use super::{SPEC_VERSION, SignedFile, TrustedRoot, TrustedTargets, TufError, parse, sign};
+use super::{
+    SPEC_VERSION, SignedFile, TrustedRoot, TrustedTargets, TufError, TufRole, parse, sign,
+    to_the_second,
+};
 use crate::keys::KeySource;
 
 const SNAPSHOT: &str = "snapshot";
@@ -23,7 +26,7 @@ pub fn sign_snapshot(
     expires: jiff::Timestamp,
     key: &dyn KeySource,
 ) -> Result<SignedFile, TufError> {
-    let mut snapshot = Snapshot::new(SPEC_VERSION.to_owned(), version, expires);
+    let mut snapshot = Snapshot::new(SPEC_VERSION.to_owned(), version, to_the_second(expires));
     snapshot.meta.insert(
         "targets.json".to_owned(),
         metafile(targets.version(), targets.bytes()),
@@ -31,7 +34,7 @@ pub fn sign_snapshot(
     sign(
         snapshot,
         SNAPSHOT,
-        &root.allowed(RoleType::Snapshot)?,
+        &root.allowed(TufRole::Snapshot)?,
         &[key],
     )
 }
@@ -47,7 +50,8 @@ pub fn sign_timestamp(
     expires: jiff::Timestamp,
     key: &dyn KeySource,
 ) -> Result<SignedFile, TufError> {
-    let mut timestamp = TimestampRole::new(SPEC_VERSION.to_owned(), version, expires);
+    let mut timestamp =
+        TimestampRole::new(SPEC_VERSION.to_owned(), version, to_the_second(expires));
     timestamp.meta.insert(
         "snapshot.json".to_owned(),
         metafile(snapshot.version, &snapshot.bytes),
@@ -55,7 +59,7 @@ pub fn sign_timestamp(
     sign(
         timestamp,
         TIMESTAMP,
-        &root.allowed(RoleType::Timestamp)?,
+        &root.allowed(TufRole::Timestamp)?,
         &[key],
     )
 }

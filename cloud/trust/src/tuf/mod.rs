@@ -5,17 +5,24 @@
 //! keeps all of it synchronous. Target names are flat: implementations disagree on where the digest goes in
 //! the name of a target in a folder.
 
+pub(crate) mod chain;
 mod freshness;
-mod root;
-mod targets;
+mod plan;
+mod role;
+pub(crate) mod root;
+pub(crate) mod targets;
 
+pub use chain::{ChainError, accept_root};
 pub use freshness::{Timestamp, sign_snapshot, sign_timestamp};
-pub use root::{RoleHolders, RootPlan, TRUST_FIELD, TrustedRoot, sign_root};
+pub use plan::{PlanError, RoleHolders, RootPlan};
+pub use role::{NoRole, TufRole};
+pub use root::{TRUST_FIELD, TrustedRoot, sign_root};
 pub use targets::{TargetFile, TrustedTargets, accept_targets, read_targets, sign_targets};
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use espalier_protocol::trust::PublicKey;
 use tough::schema::decoded::{Decoded, Hex};
 use tough::schema::key::{Ed25519Key, Ed25519Scheme, Key};
 use tough::schema::{Role, Signature, Signed};
@@ -129,7 +136,7 @@ where
         .map_err(|reason| malformed(name, reason))?;
     let mut signatures = Vec::new();
     for signer in signers {
-        let keyid = key_id(*signer)?;
+        let keyid = key_id(&signer.public_key())?;
         if allowed.keyids.contains(&keyid)
             && !signatures
                 .iter()
@@ -179,14 +186,20 @@ impl Allowed {
 }
 
 /// Pretty JSON with sorted keys and a last newline: the same metadata is the same bytes.
-fn lay_out<T: serde::Serialize>(signed: &T, role: &'static str) -> Result<Vec<u8>, TufError> {
+pub(crate) fn lay_out<T: serde::Serialize>(
+    signed: &T,
+    role: &'static str,
+) -> Result<Vec<u8>, TufError> {
     let value = serde_json::to_value(signed).map_err(|reason| malformed(role, reason))?;
     let mut bytes = serde_json::to_vec_pretty(&value).map_err(|reason| malformed(role, reason))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], role: &'static str) -> Result<T, TufError> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    role: &'static str,
+) -> Result<T, TufError> {
     if bytes.len() > MAX_METADATA_BYTES {
         return Err(TufError::TooLarge {
             role,
@@ -196,16 +209,16 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], role: &'static str) -> Re
     serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))
 }
 
-fn malformed(role: &'static str, reason: impl std::fmt::Display) -> TufError {
+pub(crate) fn malformed(role: &'static str, reason: impl std::fmt::Display) -> TufError {
     TufError::Malformed {
         role,
         reason: reason.to_string(),
     }
 }
 
-fn tuf_key(source: &dyn KeySource) -> Key {
+fn tuf_key(key: &PublicKey) -> Key {
     let keyval = Ed25519Key {
-        public: source.public_key().as_bytes().to_vec().into(),
+        public: key.as_bytes().to_vec().into(),
         _extra: HashMap::new(),
     };
     Key::Ed25519 {
@@ -215,10 +228,27 @@ fn tuf_key(source: &dyn KeySource) -> Key {
     }
 }
 
-fn key_id(source: &dyn KeySource) -> Result<Decoded<Hex>, TufError> {
-    tuf_key(source)
+/// The id by which TUF files name a key: the digest of its canonical form, which is not the [`PublicKey::id`] that
+/// people and our own messages use.
+pub(crate) fn key_id(key: &PublicKey) -> Result<Decoded<Hex>, TufError> {
+    tuf_key(key)
         .key_id()
         .map_err(|reason| malformed("key", reason))
+}
+
+fn public_key(key: &Key) -> Result<PublicKey, TufError> {
+    let bytes = match key {
+        Key::Ed25519 { keyval, .. } => <[u8; 32]>::try_from(&keyval.public[..]).ok(),
+        _ => None,
+    };
+    bytes
+        .map(PublicKey::from_bytes)
+        .ok_or_else(|| malformed("root", "one of its keys is not an Ed25519 key"))
+}
+
+/// The specification writes times without fractions, and other people's verifiers read no others.
+fn to_the_second(moment: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
 fn version(number: u64) -> Result<NonZeroU64, TufError> {

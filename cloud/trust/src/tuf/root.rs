@@ -3,127 +3,76 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
-use espalier_protocol::trust::TrustLevel;
-use tough::schema::decoded::{Decoded, Hex};
+use espalier_protocol::trust::{PublicKey, TrustLevel};
 use tough::schema::key::Key;
-use tough::schema::{Role, RoleKeys, RoleType, Root, Signed};
+use tough::schema::{Role, RoleKeys, Root, Signed};
 
-use super::{Allowed, SPEC_VERSION, SignedFile, TufError, key_id, malformed, parse, sign, tuf_key};
-use crate::keys::KeySource;
+use super::{
+    Allowed, RoleHolders, RootPlan, SPEC_VERSION, SignedFile, TufError, TufRole, key_id, malformed,
+    parse, public_key, sign, to_the_second, tuf_key,
+};
+use crate::keys::{KeySource, PublicHalf};
 
 /// The root's own field that says that a development key holds one of its roles.
 pub const TRUST_FIELD: &str = "x-espalier-trust";
 
 const ROLE: &str = "root";
 
-/// What a root shall say.
-pub struct RootPlan<'a> {
-    /// Its version: 1 for the first, then one more each time.
-    pub version: NonZeroU64,
-    /// When devices stop following it.
-    pub expires: jiff::Timestamp,
-    /// Holders of root, and how many of them must sign.
-    pub root: RoleHolders<'a>,
-    /// Holders of targets.
-    pub targets: RoleHolders<'a>,
-    /// Holders of snapshot.
-    pub snapshot: RoleHolders<'a>,
-    /// Holders of timestamp.
-    pub timestamp: RoleHolders<'a>,
-}
-
-/// The keys of one role and how many of them must sign.
-#[derive(Clone)]
-pub struct RoleHolders<'a> {
-    keys: Vec<&'a dyn KeySource>,
-    threshold: NonZeroU64,
-}
-
-impl<'a> RoleHolders<'a> {
-    /// One key that signs alone.
-    #[must_use]
-    pub fn one(key: &'a dyn KeySource) -> Self {
-        Self {
-            keys: vec![key],
-            threshold: NonZeroU64::MIN,
+/// The root that says what is planned, marked with `trust`.
+pub(crate) fn draw_up(plan: &RootPlan, trust: TrustLevel) -> Result<Root, TufError> {
+    let mut keys = HashMap::new();
+    let mut roles = HashMap::new();
+    for role in TufRole::ALL {
+        let held = plan.holders(role);
+        let mut keyids = Vec::new();
+        for half in &held.keys {
+            let id = key_id(&half.key())?;
+            keys.insert(id.clone(), tuf_key(&half.key()));
+            keyids.push(id);
         }
+        let threshold = held.threshold;
+        let allowed = Allowed { keyids, threshold };
+        allowed.enough(role.name(), held.keys.len())?;
+        roles.insert(
+            role.kind(),
+            RoleKeys {
+                keyids: allowed.keyids,
+                threshold,
+                _extra: HashMap::new(),
+            },
+        );
     }
-
-    /// Several keys, of which `threshold` must sign.
-    ///
-    /// # Errors
-    /// [`TufError::WrongKeys`] when more must sign than there are.
-    pub fn several(keys: Vec<&'a dyn KeySource>, threshold: NonZeroU64) -> Result<Self, TufError> {
-        let holders = Self { keys, threshold };
-        let allowed = Allowed {
-            keyids: holders.key_ids()?,
-            threshold,
-        };
-        allowed.enough("the role", holders.keys.len())?;
-        Ok(holders)
-    }
-
-    fn key_ids(&self) -> Result<Vec<Decoded<Hex>>, TufError> {
-        self.keys.iter().map(|key| key_id(*key)).collect()
-    }
+    Ok(Root {
+        spec_version: SPEC_VERSION.to_owned(),
+        consistent_snapshot: true,
+        version: plan.version,
+        expires: to_the_second(plan.expires),
+        keys,
+        roles,
+        _extra: mark(trust),
+    })
 }
 
-/// Makes a root and signs it with its own root keys.
+/// Makes a root and signs it with those of `signers` that it names for root.
 ///
 /// A root that names a development key for any role is marked as development for good: whoever holds the
 /// file can see it, and devices refuse it unless they were started for it.
 ///
 /// # Errors
-/// [`TufError::Key`] when a key would not sign.
-pub fn sign_root(plan: &RootPlan<'_>) -> Result<SignedFile, TufError> {
-    let holders = [
-        (RoleType::Root, &plan.root),
-        (RoleType::Targets, &plan.targets),
-        (RoleType::Snapshot, &plan.snapshot),
-        (RoleType::Timestamp, &plan.timestamp),
-    ];
-    let mut keys: HashMap<Decoded<Hex>, Key> = HashMap::new();
-    let mut roles = HashMap::new();
-    for (role, held) in holders {
-        let keyids = held.key_ids()?;
-        keys.extend(
-            keyids
-                .iter()
-                .cloned()
-                .zip(held.keys.iter().map(|key| tuf_key(*key))),
-        );
-        roles.insert(
-            role,
-            RoleKeys {
-                keyids,
-                threshold: held.threshold,
-                _extra: HashMap::new(),
-            },
-        );
-    }
-    let root = Root {
-        spec_version: SPEC_VERSION.to_owned(),
-        consistent_snapshot: true,
-        version: plan.version,
-        expires: plan.expires,
-        keys,
-        roles,
-        _extra: marks(holders.iter().flat_map(|(_, held)| &held.keys)),
-    };
-    let allowed = allowed(&root, RoleType::Root)?;
-    sign(root, ROLE, &allowed, &plan.root.keys)
+/// [`TufError::WrongKeys`] when fewer than the root demands are among the signers, or a role has fewer keys than
+/// must sign; [`TufError::Key`] when a key would not sign.
+pub fn sign_root(plan: &RootPlan, signers: &[&dyn KeySource]) -> Result<SignedFile, TufError> {
+    let root = draw_up(plan, plan.trust())?;
+    let allowed = allowed(&root, TufRole::Root)?;
+    sign(root, ROLE, &allowed, signers)
 }
 
-fn marks<'a>(
-    keys: impl Iterator<Item = &'a &'a dyn KeySource>,
-) -> HashMap<String, serde_json::Value> {
-    let mut keys = keys.map(|key| key.trust());
-    match keys.any(|trust| trust == TrustLevel::Development) {
-        true => HashMap::from([(
-            TRUST_FIELD.to_owned(),
-            TrustLevel::Development.to_string().into(),
-        )]),
-        false => HashMap::new(),
+fn mark(trust: TrustLevel) -> HashMap<String, serde_json::Value> {
+    match trust {
+        TrustLevel::Development => {
+            HashMap::from([(TRUST_FIELD.to_owned(), trust.to_string().into())])
+        }
+        TrustLevel::Production => HashMap::new(),
     }
 }
 
@@ -140,7 +89,7 @@ impl TrustedRoot {
     /// # Errors
     /// [`TufError::TooLarge`], [`TufError::Malformed`], [`TufError::BadSignature`].
     pub fn read(bytes: &[u8]) -> Result<Self, TufError> {
-        let signed: Signed<Root> = parse(bytes, ROLE)?;
+        let signed = read_unverified(bytes)?;
         let trusted = Self {
             root: signed.signed.clone(),
             bytes: bytes.to_vec(),
@@ -170,26 +119,18 @@ impl TrustedRoot {
     /// How far it may be trusted: development as soon as one development key holds one of its roles.
     #[must_use]
     pub fn trust(&self) -> TrustLevel {
-        match self.root._extra.contains_key(TRUST_FIELD) {
-            true => TrustLevel::Development,
-            false => TrustLevel::Production,
-        }
+        trust(&self.root)
     }
 
-    /// Whether these keys may sign snapshots and timestamps under it: whether a server that holds them is the one that
-    /// this root speaks of.
-    #[must_use]
-    pub fn names_online(&self, snapshot: &dyn KeySource, timestamp: &dyn KeySource) -> bool {
-        let names = |role, key: &dyn KeySource| {
-            let (Ok(allowed), Ok(id)) = (self.allowed(role), key_id(key)) else {
-                return false;
-            };
-            allowed.keyids.contains(&id)
-        };
-        names(RoleType::Snapshot, snapshot) && names(RoleType::Timestamp, timestamp)
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`TufError::Malformed`] when a role is missing, or a key is not an Ed25519 one.
+    pub fn plan(&self) -> Result<RootPlan, TufError> {
+        plan(&self.root)
     }
 
-    pub(super) fn allowed(&self, role: RoleType) -> Result<Allowed, TufError> {
+    pub(super) fn allowed(&self, role: TufRole) -> Result<Allowed, TufError> {
         allowed(&self.root, role)
     }
 
@@ -207,10 +148,45 @@ impl TrustedRoot {
     }
 }
 
-fn allowed(root: &Root, role: RoleType) -> Result<Allowed, TufError> {
+pub(crate) fn read_unverified(bytes: &[u8]) -> Result<Signed<Root>, TufError> {
+    parse(bytes, ROLE)
+}
+
+pub(crate) fn trust(root: &Root) -> TrustLevel {
+    match root._extra.contains_key(TRUST_FIELD) {
+        true => TrustLevel::Development,
+        false => TrustLevel::Production,
+    }
+}
+
+pub(crate) fn plan(root: &Root) -> Result<RootPlan, TufError> {
+    Ok(RootPlan {
+        version: root.version,
+        expires: root.expires,
+        root: holders(root, TufRole::Root)?,
+        targets: holders(root, TufRole::Targets)?,
+        snapshot: holders(root, TufRole::Snapshot)?,
+        timestamp: holders(root, TufRole::Timestamp)?,
+    })
+}
+
+/// A role's keys. A root says of all its keys together how far they may be trusted, not of each.
+fn holders(root: &Root, role: TufRole) -> Result<RoleHolders, TufError> {
+    let allowed = allowed(root, role)?;
+    let mut keys = Vec::new();
+    for id in &allowed.keyids {
+        let key: Option<&Key> = root.keys.get(id);
+        let key = key.ok_or_else(|| malformed(ROLE, format!("a key of {role} is not in it")))?;
+        let key: PublicKey = public_key(key)?;
+        keys.push(PublicHalf::new(key, trust(root)));
+    }
+    Ok(RoleHolders::several(keys, allowed.threshold))
+}
+
+fn allowed(root: &Root, role: TufRole) -> Result<Allowed, TufError> {
     let held = root
         .roles
-        .get(&role)
+        .get(&role.kind())
         .ok_or_else(|| malformed(ROLE, format!("it names no {role} role")))?;
     Ok(Allowed {
         keyids: held.keyids.clone(),

@@ -6,9 +6,12 @@ use std::num::NonZeroU64;
 use espalier_protocol::Digest;
 use espalier_protocol::trust::DEPLOYER_TARGET;
 use tough::TargetName;
-use tough::schema::{Hashes, RoleType, Signed, Target, Targets};
+use tough::schema::{Hashes, Signed, Target, Targets};
 
-use super::{SPEC_VERSION, SignedFile, TrustedRoot, TufError, malformed, parse, sign, version};
+use super::{
+    SPEC_VERSION, SignedFile, TrustedRoot, TufError, TufRole, malformed, parse, sign,
+    to_the_second, version,
+};
 use crate::keys::KeySource;
 
 const ROLE: &str = "targets";
@@ -152,14 +155,24 @@ pub fn sign_targets(
     expires: jiff::Timestamp,
     signers: &[&dyn KeySource],
 ) -> Result<SignedFile, TufError> {
+    let targets = draw_up(current, files, expires)?;
+    sign(targets, ROLE, &root.allowed(TufRole::Targets)?, signers)
+}
+
+/// The next edition, before anybody signed it.
+pub(crate) fn draw_up(
+    current: Option<&TrustedTargets>,
+    files: &[TargetFile],
+    expires: jiff::Timestamp,
+) -> Result<Targets, TufError> {
     let mut targets = next_edition(current)?;
-    targets.expires = expires;
+    targets.expires = to_the_second(expires);
     targets.targets.extend(
         files
             .iter()
             .map(|file| (file.name.clone(), file.as_target())),
     );
-    sign(targets, ROLE, &root.allowed(RoleType::Targets)?, signers)
+    Ok(targets)
 }
 
 fn next_edition(current: Option<&TrustedTargets>) -> Result<Targets, TufError> {
@@ -178,7 +191,8 @@ fn next_edition(current: Option<&TrustedTargets>) -> Result<Targets, TufError> {
     Ok(next)
 }
 
-/// Accepts the next edition that somebody uploads, signed for `file`.
+/// Accepts the next edition that somebody uploads, signed for `files`; with none it says again what is current. The
+/// root may be newer than the one under which `current` was read.
 ///
 /// # Errors
 /// Whatever [`read_targets`] refuses; [`TufError::WrongVersion`] when it is not the very next edition (somebody
@@ -188,7 +202,7 @@ pub fn accept_targets(
     root: &TrustedRoot,
     current: Option<&TrustedTargets>,
     offered: &[u8],
-    file: &TargetFile,
+    files: &[TargetFile],
     good_until: jiff::Timestamp,
 ) -> Result<TrustedTargets, TufError> {
     let offered = read_targets(root, offered)?;
@@ -205,7 +219,7 @@ pub fn accept_targets(
             expires: offered.expires(),
         });
     }
-    if !offered.names(file) {
+    if let Some(file) = files.iter().find(|file| !offered.names(file)) {
         return Err(TufError::TargetMissing(file.name().to_owned()));
     }
     refuse_changes(current, &offered)?;

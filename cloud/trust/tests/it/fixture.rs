@@ -94,6 +94,6 @@ pub fn verify(device: &Store, served: &Served, target: &str, at: Timestamp) -> R
     }
     metadata
         .target(target, at)
-        .map(|target| target.length)
+        .map(|target| target.length())
         .map_err(|reason| reason.to_string())
 }

@@ -91,8 +91,8 @@ fn a_start_that_was_cut_short_is_finished_and_keeps_its_keys() {
     );
     let entries = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(
-        entries, 6,
-        "one file for each role and nothing half-written"
+        entries, 8,
+        "one file for each role, the key of bundles with its public half, and nothing half-written"
     );
 }
 

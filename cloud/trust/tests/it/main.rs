@@ -5,8 +5,10 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod bundle;
 mod ca;
 mod deployer;
 mod fixture;
 mod keys;
+mod rotation;
 mod tuf;

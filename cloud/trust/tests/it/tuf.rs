@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
-use espalier_trust::keys::{KeyFile, KeySource};
+use espalier_trust::keys::{KeyFile, KeySource, PublicHalf};
 use espalier_trust::tuf::{
     RoleHolders, RootPlan, SignedFile, TargetFile, TrustedRoot, TrustedTargets, TufError,
     accept_targets, read_targets, sign_root, sign_snapshot, sign_targets, sign_timestamp,
@@ -18,6 +18,10 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 fn release(text: &str) -> TargetFile {
     TargetFile::new(&format!("release-{text}.json"), text.as_bytes()).unwrap()
+}
+
+fn only(key: &dyn KeySource) -> RoleHolders {
+    RoleHolders::one(PublicHalf::of(key))
 }
 
 fn current(cloud: &Cloud) -> TrustedTargets {
@@ -117,7 +121,7 @@ fn an_upload_that_was_tampered_with_is_refused_by_the_cloud() {
             &cloud.root,
             Some(&current(&cloud)),
             bytes,
-            file,
+            std::slice::from_ref(file),
             now() + DAY,
         )
     };
@@ -156,7 +160,7 @@ fn targets_by_a_stranger_are_refused() {
         &cloud.root,
         Some(&current(&cloud)),
         &forged.bytes,
-        &file,
+        &[file.clone()],
         now(),
     );
     assert!(matches!(refusal, Err(TufError::BadSignature { .. })));
@@ -183,7 +187,7 @@ fn an_edition_that_was_overtaken_or_is_played_again_is_refused() {
         &cloud.root,
         Some(&current(&cloud)),
         &theirs.bytes,
-        &release("theirs"),
+        &[release("theirs")],
         now(),
     );
     let accepted = accepted.unwrap();
@@ -191,7 +195,7 @@ fn an_edition_that_was_overtaken_or_is_played_again_is_refused() {
         &cloud.root,
         Some(&accepted),
         &mine.bytes,
-        &release("mine"),
+        &[release("mine")],
         now(),
     );
     assert!(matches!(
@@ -216,7 +220,7 @@ fn an_edition_that_forgets_a_release_is_refused() {
         &cloud.root,
         Some(&with_one),
         &two.bytes,
-        &release("two"),
+        &[release("two")],
         now(),
     );
     assert!(matches!(refusal, Err(TufError::TargetChanged(name)) if name == "release-one.json"));
@@ -231,7 +235,7 @@ fn an_edition_that_ends_too_soon_is_refused() {
         &cloud.root,
         Some(&current(&cloud)),
         &signed.bytes,
-        &file,
+        &[file],
         now() + DAY * 400,
     );
     assert!(matches!(refusal, Err(TufError::Expired { .. })));
@@ -305,12 +309,12 @@ fn one_development_key_marks_the_whole_root() {
         let plan = RootPlan {
             version: NonZeroU64::MIN,
             expires: now() + DAY,
-            root: RoleHolders::one(&*root),
-            targets: RoleHolders::one(&*targets),
-            snapshot: RoleHolders::one(&**snapshot),
-            timestamp: RoleHolders::one(&*timestamp),
+            root: only(&*root),
+            targets: only(&*targets),
+            snapshot: only(&**snapshot),
+            timestamp: only(&*timestamp),
         };
-        TrustedRoot::read(&sign_root(&plan).unwrap().bytes).unwrap()
+        TrustedRoot::read(&sign_root(&plan, &[&*root]).unwrap().bytes).unwrap()
     };
     assert_eq!(plan(&snapshot).trust(), TrustLevel::Production);
     assert_eq!(
@@ -343,12 +347,12 @@ fn two_holders_must_both_sign() {
     let plan = RootPlan {
         version: NonZeroU64::MIN,
         expires: now() + DAY,
-        root: RoleHolders::one(b),
-        targets: RoleHolders::several(vec![a, b], two).unwrap(),
-        snapshot: RoleHolders::one(&*cloud.online.snapshot),
-        timestamp: RoleHolders::one(&*cloud.online.timestamp),
+        root: only(b),
+        targets: RoleHolders::several(vec![PublicHalf::of(a), PublicHalf::of(b)], two),
+        snapshot: only(&*cloud.online.snapshot),
+        timestamp: only(&*cloud.online.timestamp),
     };
-    let root = TrustedRoot::read(&sign_root(&plan).unwrap().bytes).unwrap();
+    let root = TrustedRoot::read(&sign_root(&plan, &[b]).unwrap().bytes).unwrap();
     let file = release("one");
     let alone = sign_targets(
         &root,
@@ -373,7 +377,7 @@ fn two_holders_must_both_sign() {
         &[a, b],
     )
     .unwrap();
-    assert!(accept_targets(&root, None, &both.bytes, &file, now()).is_ok());
+    assert!(accept_targets(&root, None, &both.bytes, &[file], now()).is_ok());
 }
 
 #[test]

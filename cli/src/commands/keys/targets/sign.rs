@@ -1,0 +1,64 @@
+//! `espalier keys targets sign`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use espalier_trust::draft::TargetsDraft;
+
+use super::{draft_view, write_draft};
+use crate::commands::Context;
+use crate::commands::keys::files::{beside, read, refused, root, write};
+use crate::commands::keys::passphrase::PassphraseArgs;
+use crate::failure::Failure;
+
+/// Add a holder's signature to a draft; the last one makes N.targets.json beside it.
+///
+/// Says first what the draft names. Compare its fingerprint with the other holders, and the digests of builds with
+/// what you know of them. The root must be your own: whoever chooses the root chooses whose targets are the current
+/// ones.
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The draft
+    #[arg(value_name = "DRAFT")]
+    draft: PathBuf,
+    /// Your key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The root that the signature must answer to, from your own disk
+    #[arg(long, value_name = "FILE")]
+    root: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+impl Sign {
+    /// Checks, says, signs.
+    ///
+    /// # Errors
+    /// When the draft was changed or answers to another root, or the key may not sign it.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut draft = TargetsDraft::read(&read(&self.draft)?).map_err(refused)?;
+        if draft.root().bytes() != root(&self.root)?.bytes() {
+            return Err(Failure::untrusted(
+                format!(
+                    "the draft does not answer to the root in {}",
+                    self.root.display()
+                ),
+                "do not sign; ask whoever made the draft which root it is for",
+            ));
+        }
+        draft_view(&draft)?.say(context.output);
+        let key = self.passphrase.open(&self.key)?;
+        draft.sign(&key).map_err(refused)?;
+        write_draft(&self.draft, &draft)?;
+        let mut finished = None;
+        if let Some(made) = draft.finished().map_err(refused)? {
+            let path = beside(&self.draft, &format!("{}.targets.json", made.version));
+            write(&path, &made.bytes)?;
+            finished = Some(path);
+        }
+        context
+            .output
+            .show(&draft_view(&draft)?.signed(self.draft, finished))
+    }
+}

@@ -1,0 +1,240 @@
+//! The key ceremony as holders hold it: files that go from hand to hand, on machines without a server.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Run, espalier_in};
+
+/// A table around which the holders sit; each has a key on it, and all keys are development keys but where a test is
+/// about passphrases.
+struct Table(tempfile::TempDir);
+
+impl Table {
+    fn laid(keys: &[&str]) -> Self {
+        let table = Self(tempfile::tempdir().unwrap());
+        let files: Vec<_> = keys.iter().map(|key| format!("{key}.key.json")).collect();
+        table.does(
+            ["keys", "generate", "--development"]
+                .into_iter()
+                .chain(files.iter().map(String::as_str)),
+        );
+        for key in keys {
+            let public = table.does(["keys", "public", &format!("{key}.key.json")]);
+            std::fs::write(table.at(&format!("{key}.pub.json")), public.stdout).unwrap();
+        }
+        table
+    }
+
+    fn at(&self, file: &str) -> std::path::PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn tries<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+        espalier_in(self.0.path(), words)
+    }
+
+    fn does<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+        let run = self.tries(words);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        run
+    }
+
+    fn says(&self, line: &str) -> Run {
+        self.does(line.split_whitespace())
+    }
+
+    fn fails(&self, line: &str, code: i32, words: &str) {
+        let run = self.tries(line.split_whitespace());
+        assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+
+    fn id(&self, key: &str) -> String {
+        let listed = self.says(&format!("keys list {key}.pub.json --json"));
+        let keys: Value = serde_json::from_str(&listed.stdout).unwrap();
+        keys[0]["key_id"].as_str().unwrap().to_owned()
+    }
+}
+
+const HOLDERS: [&str; 7] = [
+    "alice",
+    "bob",
+    "carol",
+    "targets",
+    "snapshot",
+    "timestamp",
+    "later",
+];
+
+const FIRST: &str = "keys root new --root alice.pub.json --root bob.pub.json --root carol.pub.json --root-threshold 2 \
+    --targets targets.pub.json --snapshot snapshot.pub.json --timestamp timestamp.pub.json";
+
+fn first_root() -> Table {
+    let table = Table::laid(&HOLDERS);
+    table.says(FIRST);
+    table.says("keys root sign 1.root.draft.json --key alice.key.json");
+    assert!(
+        !table.at("1.root.json").exists(),
+        "one of two is not enough"
+    );
+    let run = table.says("keys root sign 1.root.draft.json --key carol.key.json");
+    assert!(
+        run.stdout.contains("finished: 1.root.json"),
+        "{}",
+        run.stdout
+    );
+    table
+}
+
+#[test]
+fn two_of_three_holders_make_a_root_and_the_next_one() {
+    let table = first_root();
+    let shown = table.says("keys root show 1.root.json").stdout;
+    assert!(shown.contains("root: 2 of 3 must sign"), "{shown}");
+
+    let old = &table.id("timestamp")[..8];
+    table.says(&format!(
+        "keys root next 1.root.json --add timestamp later.pub.json --revoke timestamp {old}"
+    ));
+    let said =
+        table.says("keys root sign 2.root.draft.json --key bob.key.json --current 1.root.json");
+    for words in ["root version 2, after version 1", "revokes", "fingerprint"] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    let shown = table.says("keys root show 2.root.draft.json").stdout;
+    assert!(
+        shown.contains("still to sign: 1 of root version 1"),
+        "{shown}"
+    );
+    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    let shown = table.says("keys root show 2.root.json --json").stdout;
+    let root: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(root["version"], 2);
+    assert_eq!(
+        root["roles"]["timestamp"]["keys"][0],
+        table.id("later").as_str()
+    );
+}
+
+#[test]
+fn draft_that_was_changed_on_its_way_gets_no_signature() {
+    let table = first_root();
+    table.says("keys root next 1.root.json");
+    let draft = table.at("2.root.draft.json");
+    let change = |path: &Path, from: &str, to: &str| {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    };
+    let sign = "keys root sign 2.root.draft.json --key bob.key.json";
+    change(&draft, "holds", "keeps");
+    table.fails(sign, 7, "its words are not");
+    change(&draft, "keeps", "holds");
+    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    change(&draft, "\"threshold\": 2", "\"threshold\": 1");
+    table.fails(sign, 7, "was changed after");
+
+    let other = first_root();
+    std::fs::copy(other.at("1.root.json"), table.at("other.root.json")).unwrap();
+    change(&draft, "\"threshold\": 1", "\"threshold\": 2");
+    table.fails(
+        "keys root sign 2.root.draft.json --key bob.key.json --current other.root.json",
+        7,
+        "does not stand on the root",
+    );
+}
+
+#[test]
+fn what_makes_no_root_is_refused_in_its_own_words() {
+    let table = first_root();
+    let next = |what: &str| format!("keys root next 1.root.json {what}");
+    let targets = &table.id("targets")[..8];
+    for (line, words) in [
+        (
+            next(&format!("--revoke targets {targets}")),
+            "would have 0 keys",
+        ),
+        (next("--threshold root 4"), "would have 3 keys"),
+        (next("--threshold timestamp 2"), "would have 1 keys"),
+        (
+            next("--add root targets.pub.json"),
+            "make a key for each role",
+        ),
+        (next("--add deployer later.pub.json"), "is no role"),
+        (
+            next(&format!("--revoke root {targets}")),
+            "is no key of root",
+        ),
+        (next("--revoke root 12"), "names no single key"),
+        (next("--add root alice.key.json"), "no public half of a key"),
+    ] {
+        table.fails(&line, 2, words);
+    }
+    table.fails(&next("--expires 2020-01-01"), 7, "too soon");
+    table.says(&next(""));
+    table.fails(&next(""), 2, "already there");
+    table.fails(
+        "keys root sign 2.root.draft.json --key targets.key.json",
+        2,
+        "is not one of those that may sign",
+    );
+    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    table.fails(
+        "keys root sign 2.root.draft.json --key alice.key.json",
+        2,
+        "has signed this draft already",
+    );
+}
+
+#[test]
+fn encrypted_key_opens_with_its_passphrase_only_and_is_never_overwritten() {
+    let table = Table::laid(&["snapshot", "timestamp"]);
+    for (file, words) in [
+        ("right", "seven quiet pear trees"),
+        ("wrong", "seven quiet plum trees"),
+        ("short", "pear"),
+    ] {
+        std::fs::write(table.at(file), format!("{words}\n")).unwrap();
+    }
+    let make = "keys generate root.key.json targets.key.json --passphrase-file";
+    table.fails(&format!("{make} short"), 2, "at least 12 characters");
+    table.says(&format!("{make} right"));
+    table.fails(&format!("{make} right"), 2, "already there");
+    let shown = table.says("keys list .").stdout;
+    assert!(shown.contains("encrypted"), "{shown}");
+    for key in ["root", "targets"] {
+        let public = table.says(&format!("keys public {key}.key.json")).stdout;
+        std::fs::write(table.at(&format!("{key}.pub.json")), public).unwrap();
+    }
+    table.says(
+        "keys root new --root root.pub.json --targets targets.pub.json --snapshot snapshot.pub.json --timestamp timestamp.pub.json",
+    );
+    let sign = "keys root sign 1.root.draft.json --key root.key.json --passphrase-file";
+    table.fails(&format!("{sign} wrong"), 2, "does not open the key");
+    table.says(&format!("{sign} right"));
+    assert!(table.at("1.root.json").exists());
+}
+
+#[test]
+fn first_targets_name_the_deployer_and_answer_to_the_signers_own_root() {
+    let table = first_root();
+    table.says("keys targets next --root 1.root.json --first --deployer later.pub.json");
+    let other = first_root();
+    std::fs::copy(other.at("1.root.json"), table.at("other.root.json")).unwrap();
+    let sign = "keys targets sign 1.targets.draft.json --key targets.key.json --root";
+    table.fails(
+        &format!("{sign} other.root.json"),
+        7,
+        "does not answer to the root",
+    );
+    table.fails(
+        "keys targets sign 1.targets.draft.json --key bob.key.json --root 1.root.json",
+        2,
+        "is not one of those that may sign",
+    );
+    let said = table.says(&format!("{sign} 1.root.json"));
+    let deployer = &table.id("later")[..16];
+    assert!(said.stderr.contains(deployer), "{}", said.stderr);
+    assert!(table.at("1.targets.json").exists());
+}
