@@ -39,10 +39,12 @@ pub fn command(mut args: Args) -> Result<()> {
     let filter = args.into_handed_on("test")?;
     let setup = Setup::ensure(choice)?;
     let interop = interop.then(Interop::ensure).transpose()?;
-    build()?;
+    let chosen = chooses_packages(&filter);
+    build(chosen)?;
     let skipped = workspace::target().join("skipped-tests");
     forget(&skipped);
-    let mut tests = process::cargo(["test", "--workspace"]);
+    let mut tests = process::cargo(["test"]);
+    tests.args((!chosen).then_some("--workspace"));
     setup
         .apply(&mut tests)
         .args(&filter)
@@ -71,15 +73,19 @@ fn fuzz_seconds(args: &mut Args, long: bool) -> Result<Option<u64>> {
     }
 }
 
-/// Tests start the workspace's programs, which `cargo test` alone would not build.
-fn build() -> Result<()> {
-    process::run(&mut process::cargo([
-        "build",
-        "--workspace",
-        "--bins",
-        "--tests",
-    ]))
-    .map_err(|_| Failure::new("the build failed; its own message is above"))
+/// Whether the filter names packages: cargo would run all of them beside those, when told `--workspace`.
+fn chooses_packages(filter: &[String]) -> bool {
+    let own = filter.iter().take_while(|word| *word != "--");
+    own.into_iter()
+        .any(|word| word.starts_with("-p") || word.starts_with("--package"))
+}
+
+/// Tests start the workspace's programs, which `cargo test` alone would not build. All tests are built with them, so that
+/// cargo builds what they share once; chosen ones build theirs later.
+fn build(chosen: bool) -> Result<()> {
+    let mut build = process::cargo(["build", "--workspace", "--bins"]);
+    build.args((!chosen).then_some("--tests"));
+    process::run(&mut build).map_err(|_| Failure::new("the build failed; its own message is above"))
 }
 
 fn forget(skipped: &Path) {

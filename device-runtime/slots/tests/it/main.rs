@@ -6,6 +6,7 @@
 )]
 
 mod content;
+mod delegations;
 mod mint;
 mod orders;
 mod record;
