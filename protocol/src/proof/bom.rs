@@ -88,7 +88,9 @@ pub enum BomError {
     #[error("it is a `{0}`, not a {FORMAT} {SPECIFICATION}")]
     Format(String),
     /// The serial number is that of other content.
-    #[error("its serial number does not come from its content: it was altered after it was written")]
+    #[error(
+        "its serial number does not come from its content: it was altered after it was written"
+    )]
     Serial,
     /// It describes something else than a model.
     #[error("it describes no machine learning model")]
