@@ -7,6 +7,7 @@ mod cache;
 mod console;
 mod demo;
 mod failure;
+mod fuzz;
 mod generate;
 mod interop;
 mod lint;
@@ -32,6 +33,7 @@ Commands:
   setup   fetch ONNX Runtime and PostgreSQL, build the console (done by the others when needed)
   demo    build everything and watch a full model become a signed edge build that a fleet runs
   test    run every test of the workspace
+  fuzz    throw hostile bytes at every parser of bytes from outside
   lint    check formatting and lints
   gen     make the derived files again (.sqlx, OpenAPI document, TypeScript client, arrows)
   arrows  print which crate depends on which
@@ -61,6 +63,7 @@ fn run(mut args: Args) -> Result<()> {
         "demo" => demo::command(args),
         "bench" => demo::bench(args),
         "test" => test::command(args),
+        "fuzz" => fuzz::command(args),
         "lint" => lint::command(args),
         "gen" => generate::command(args),
         "arrows" => arrows::command(args),
@@ -80,6 +83,7 @@ fn help(command: &str) -> Result<&'static str> {
         "demo" => demo::HELP,
         "bench" => demo::BENCH_HELP,
         "test" => test::HELP,
+        "fuzz" => fuzz::HELP,
         "lint" => lint::HELP,
         "gen" => generate::HELP,
         "arrows" => arrows::HELP,
