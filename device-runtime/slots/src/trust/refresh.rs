@@ -47,8 +47,8 @@ impl<'a> Refresh<'a> {
     pub(super) fn new(metadata: &'a mut Metadata, now: Timestamp) -> Self {
         let have = metadata.set.root().version;
         let stage = Stage::Root {
-            next: have + 1,
-            last: have + MAX_ROOTS,
+            next: have.saturating_add(1),
+            last: have.saturating_add(MAX_ROOTS),
         };
         Self {
             metadata,

@@ -12,8 +12,8 @@ use crate::mutate::Mutations;
 
 /// The most bytes of all files of the corpus: it is cloned with the repository.
 const MOST_BYTES: usize = 1 << 20;
-/// Mutations of each target; a hundred times as many in a long run.
-const MUTATIONS: usize = 1000;
+/// Mutations of each target; twenty times as many in a long run.
+const MUTATIONS: usize = 5000;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
@@ -81,7 +81,7 @@ fn no_file_of_the_corpus_breaks_its_parser() {
 #[test]
 fn no_seeded_mutation_breaks_a_parser() {
     let long = std::env::var_os("ESPALIER_TEST_LONG").is_some();
-    let count = if long { 100 * MUTATIONS } else { MUTATIONS };
+    let count = if long { 20 * MUTATIONS } else { MUTATIONS };
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(target) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
