@@ -98,6 +98,23 @@ pub(super) async fn newest_targets(
         .map_err(Refusal::internal)
 }
 
+/// The list of deployer keys that the next targets should name: the current one, as long as it names the newest key
+/// that is here; else all that are here, so that one can replace the other. A key that was let go is not proposed again.
+pub(super) async fn proposed_deployer_list(cloud: &Cloud, tenant: &Tenant) -> Outcome<Vec<u8>> {
+    let own = cloud.authority.keys().deployer_keys();
+    let root = cloud.root(tenant).await?;
+    let current = newest_targets(cloud, tenant, &root).await?;
+    if let Some(digest) = current.and_then(|current| current.digest(DEPLOYER_TARGET)) {
+        let list = cloud.blobs.load(digest, MAX_LIST_BYTES).await?;
+        let named: DeployerKeys = serde_json::from_slice(&list).map_err(Refusal::internal)?;
+        if own.last().is_some_and(|newest| named.keys.contains(newest)) {
+            return Ok(list.to_vec());
+        }
+    }
+    let (_, list) = deployer_target(&own).map_err(Refusal::internal)?;
+    Ok(list)
+}
+
 /// The list of deployer keys that targets name is there before anybody can ask for it, and this server can speak
 /// by it.
 pub(super) async fn keep_deployer_list(

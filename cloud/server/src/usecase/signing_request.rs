@@ -3,8 +3,8 @@ use espalier_domain::principal::Principal;
 use espalier_protocol::{
     Digest, id::ReleaseId, manifest::MAX_MANIFEST_BYTES, release::ReleaseDocument,
 };
-use espalier_trust::deployer_target;
 
+use super::publication::proposed_deployer_list;
 use crate::{
     cloud::Cloud,
     refusal::{Outcome, Refusal},
@@ -25,8 +25,7 @@ pub async fn signing_request(
     let says = ReleaseDocument::parse(&document).map_err(Refusal::internal)?;
     // A key that is to replace another one may lie there since a moment ago.
     cloud.authority.look_again().await?;
-    let deployer = deployer_target(&cloud.authority.keys().deployer_keys());
-    let (_, deployer_json) = deployer.map_err(Refusal::internal)?;
+    let deployer_json = proposed_deployer_list(cloud, &who.tenant).await?;
     Ok(SigningRequestView {
         release: id,
         digest,

@@ -20,7 +20,7 @@ use espalier_protocol::{
     Digest, Tenant,
     enrol::Role,
     id::{BuildId, JobId, ModelVersionId},
-    trust::DEPLOYER_TARGET,
+    trust::{DEPLOYER_TARGET, DeployerKeys},
 };
 use espalier_store::{ConnectOptions, Store, Written};
 use espalier_support::skip::skipped;
@@ -36,6 +36,7 @@ use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
 use crate::{
+    ceremony::{server_key, signed_targets},
     device::{Device, claim},
     stack::{Stack, problem},
 };
@@ -396,6 +397,40 @@ async fn restart_with_another_deployer_key_hides_nothing_and_is_signed_for_by_na
     assert_ne!(new_keys, old_keys);
     assert_served(&press, workshop.blobs(&second)).await;
     assert_served(&press, [new_keys, old_keys]).await;
+    stack.stop().await;
+    workshop.postgres.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployer_key_that_was_let_go_is_not_proposed_again() {
+    let Some(workshop) = Workshop::open().await else {
+        return;
+    };
+    let stack = workshop.serve(tempdir().unwrap()).await;
+    workshop.upload(&stack).await;
+    let release = draft(&stack, workshop.builds[0]).await;
+    let proposed = async || -> DeployerKeys {
+        let path = format!("/releases/{}/signing-request", release.id);
+        let request: SigningRequestView = stack.get(&path).await;
+        serde_json::from_str(&request.deployer_json).unwrap()
+    };
+    let first = proposed().await.keys;
+    let fresh = server_key(&stack, "deployer.new.key.json").key();
+    assert_eq!(proposed().await.keys, [first[0], fresh]);
+
+    let (root, _) = current(&stack).await;
+    let root = String::from_utf8(root.bytes().to_vec()).unwrap();
+    let owner = KeyFolder::new(stack.folder.path().join("keys"))
+        .open(KeyRole::Targets, None)
+        .unwrap();
+    let next = signed_targets(&stack, &root, &[fresh], &[&owner]).await;
+    let published = stack.call(Method::POST, "/tuf/targets", Some(&next)).await;
+    assert!(published.status().is_success());
+    assert_eq!(
+        proposed().await.keys,
+        [fresh],
+        "the old key's file still lies there"
+    );
     stack.stop().await;
     workshop.postgres.stop().await;
 }

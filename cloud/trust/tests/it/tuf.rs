@@ -160,7 +160,7 @@ fn targets_by_a_stranger_are_refused() {
         &cloud.root,
         Some(&current(&cloud)),
         &forged.bytes,
-        &[file.clone()],
+        std::slice::from_ref(&file),
         now(),
     );
     assert!(matches!(refusal, Err(TufError::BadSignature { .. })));
