@@ -1,5 +1,7 @@
-//! One function for each parser of bytes from outside, each of which checks more than that nothing panics: what was read
-//! can be written and read again, no accepted path leaves its folder, a refused file blocks no honest one.
+//! Forbids a parser of bytes from outside that nothing hostile was ever given.
+//!
+//! There is one function for each, and it checks more than that nothing panics: what was read can be written and read
+//! again, no accepted path leaves its folder, a refused file blocks no honest one.
 //!
 //! [`TARGETS`] is the only list of them. `cargo fuzz` runs them through the workspace in `cargo-fuzz/`, a test of this
 //! crate replays `corpus/NAME/` and mutations of it, and a file that ever broke a parser stays there under the hazard's
