@@ -160,9 +160,11 @@ pub(super) struct StoredRole {
 /// The trusted metadata of a device.
 #[derive(Debug)]
 pub struct Metadata {
-    pub(super) kept: Kept<Stored>,
-    pub(super) stored: Stored,
+    kept: Kept<Stored>,
+    stored: Stored,
     pub(super) set: TrustedMetadataSet,
+    /// Whether the record lacks something that is trusted.
+    unkept: bool,
 }
 
 impl Metadata {
@@ -201,7 +203,12 @@ impl Metadata {
             set.update_root(root.as_bytes())
                 .map_err(TrustError::refused("stored root"))?;
         }
-        let mut metadata = Self { kept, stored, set };
+        let mut metadata = Self {
+            kept,
+            stored,
+            set,
+            unkept: false,
+        };
         metadata.seed();
         Ok(metadata)
     }
@@ -335,7 +342,22 @@ impl Metadata {
         while bytes as u64 > MAX_METADATA_BYTES {
             bytes -= kept.pop().map_or(bytes, |last| last.text.len());
         }
-        Ok(self.kept.write(&self.stored)?)
+        self.unkept = true;
+        self.keep()
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Stored)) {
+        change(&mut self.stored);
+        self.unkept = true;
+    }
+
+    /// Makes durable what is trusted.
+    pub(super) fn keep(&mut self) -> Result<(), TrustError> {
+        if self.unkept {
+            self.kept.write(&self.stored)?;
+            self.unkept = false;
+        }
+        Ok(())
     }
 
     /// Whether the whole chain is there, belongs together and has not expired: nothing is vouched for otherwise.

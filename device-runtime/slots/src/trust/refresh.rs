@@ -5,7 +5,7 @@ use sigstore_tuf::{Error as TufError, Role};
 
 use super::{Metadata, TrustError};
 use crate::trust::delegations::TOP;
-use crate::trust::metadata::{Stored, checked_text};
+use crate::trust::metadata::checked_text;
 
 /// New roots that one refresh walks; stops an endless chain.
 const MAX_ROOTS: u64 = 64;
@@ -35,7 +35,8 @@ enum Stage {
     Done,
 }
 
-/// One walk root → timestamp → snapshot → targets (TUF 1.0.34 §5.3 to §5.6). Each file is durable once it is accepted.
+/// One walk root → timestamp → snapshot → targets (TUF 1.0.34 §5.3 to §5.6). What it accepted is
+/// durable when it ends, well or badly.
 #[derive(Debug)]
 pub struct Refresh<'a> {
     metadata: &'a mut Metadata,
@@ -77,6 +78,14 @@ impl<'a> Refresh<'a> {
     /// # Errors
     /// Why the file is refused; what was trusted before still is.
     pub fn supply(&mut self, bytes: Option<&[u8]>) -> Result<(), TrustError> {
+        let outcome = self.take(bytes);
+        let ends = outcome.is_err() || self.stage == Stage::Done;
+        // In one write: the record holds all files, and most of the time of a walk would go into writing it.
+        let kept = if ends { self.metadata.keep() } else { Ok(()) };
+        outcome.and(kept)
+    }
+
+    fn take(&mut self, bytes: Option<&[u8]>) -> Result<(), TrustError> {
         let Some(Wanted { file, limit }) = self.wanted() else {
             return Ok(());
         };
@@ -114,7 +123,8 @@ impl<'a> Refresh<'a> {
             .set
             .update_root(text.as_bytes())
             .map_err(TrustError::refused(file))?;
-        self.keep(|stored| stored.roots.push(text.to_owned()))?;
+        self.metadata
+            .change(|stored| stored.roots.push(text.to_owned()));
         if next == last {
             return Err(TrustError::TooManyRoots(MAX_ROOTS));
         }
@@ -141,7 +151,9 @@ impl<'a> Refresh<'a> {
             .set
             .update_timestamp(text.as_bytes(), self.now)
         {
-            Ok(()) => self.keep(|stored| stored.timestamp = Some(text.to_owned()))?,
+            Ok(()) => self
+                .metadata
+                .change(|stored| stored.timestamp = Some(text.to_owned())),
             // The one that is trusted stays: nothing changed.
             Err(TufError::EqualVersion { .. }) => {}
             Err(error) => return Err(TrustError::refused(file)(error)),
@@ -172,7 +184,8 @@ impl<'a> Refresh<'a> {
             .set
             .update_snapshot(text.as_bytes(), self.now)
             .map_err(TrustError::refused(file))?;
-        self.keep(|stored| stored.snapshot = Some(text.to_owned()))?;
+        self.metadata
+            .change(|stored| stored.snapshot = Some(text.to_owned()));
         self.after_snapshot()
     }
 
@@ -197,15 +210,11 @@ impl<'a> Refresh<'a> {
             .set
             .update_targets(text.as_bytes(), self.now)
             .map_err(TrustError::refused(file))?;
-        self.keep(|stored| stored.targets = Some(text.to_owned()))?;
+        self.metadata
+            .change(|stored| stored.targets = Some(text.to_owned()));
         // The new snapshot dropped the delegated roles, and may name the same editions of them.
         self.metadata.seed_delegated();
         self.stage = Stage::Done;
         Ok(())
-    }
-
-    fn keep(&mut self, change: impl FnOnce(&mut Stored)) -> Result<(), TrustError> {
-        change(&mut self.metadata.stored);
-        Ok(self.metadata.kept.write(&self.metadata.stored)?)
     }
 }

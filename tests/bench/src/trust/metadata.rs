@@ -31,8 +31,10 @@ use crate::{
     now,
 };
 
-/// Releases that the targets name already: a fleet of some age.
-const RELEASES: u64 = 500;
+/// Releases that the targets name already: a model's team after two years of weekly releases.
+const RELEASES: u64 = 100;
+/// As many as one role should hardly name; teams have roles of their own.
+const MANY: u64 = 1000;
 const UPDATES: u64 = 40;
 /// Signatures in one update: timestamp, snapshot, targets, and the desired state.
 const SIGNATURES: u32 = 4;
@@ -45,8 +47,10 @@ const BAR_MS: f64 = 5.0;
 pub fn measure() -> Result<Vec<Row>> {
     let memory = tempfile::tempdir_in("/dev/shm").context("no memory folder")?;
     let disk = tempfile::tempdir().context("no scratch folder")?;
-    let verified = updates(memory.path())?;
-    let kept = updates(disk.path())?;
+    let verified = updates(memory.path(), RELEASES)?;
+    let kept = updates(disk.path(), RELEASES)?;
+    let many = tempfile::tempdir_in("/dev/shm").context("no memory folder")?;
+    let many = updates(many.path(), MANY)?;
     let p95 = quantile(&verified.times, 0.95);
     Ok(vec![
         Row::printed("metadata_verify_p50", quantile(&verified.times, 0.5), "ms")
@@ -57,6 +61,8 @@ pub fn measure() -> Result<Vec<Row>> {
         Row::printed("metadata_kept_p50", quantile(&kept.times, 0.5), "ms")
             .beside(quantile(&kept.bare, 0.5)),
         Row::printed("metadata_bytes", verified.bytes, "bytes an update"),
+        Row::printed("metadata_of_1000_p50", quantile(&many.times, 0.5), "ms")
+            .beside(quantile(&many.bare, 0.5)),
     ])
 }
 
@@ -67,8 +73,8 @@ struct Measured {
     bytes: f64,
 }
 
-fn updates(folder: &Path) -> Result<Measured> {
-    let mut cloud = Cloud::new(folder)?;
+fn updates(folder: &Path, releases: u64) -> Result<Measured> {
+    let mut cloud = Cloud::new(folder, releases)?;
     let mut device = Device::new(folder, &cloud)?;
     device.update(&cloud, &cloud.edition.clone())?;
     let bare = Bare::new()?;
@@ -144,7 +150,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    fn new(folder: &Path) -> Result<Self> {
+    fn new(folder: &Path, releases: u64) -> Result<Self> {
         let keys = KeyFolder::new(folder.join("keys"));
         keys.complete_for_development(&SystemRandom::new())?;
         let offline = OfflineKeys::open(&keys, None)?;
@@ -168,7 +174,7 @@ impl Cloud {
             deployer,
             counter: 0,
         };
-        cloud.release(RELEASES)?;
+        cloud.release(releases)?;
         Ok(cloud)
     }
 

@@ -43,11 +43,9 @@ pub async fn measure() -> Result<Vec<Row>> {
     fleet.go_offline().await?;
     let p95 = quantile(&gone, 0.95);
     Ok(vec![
-        Row::printed("revoke_to_kick_p50", quantile(&gone, 0.5), "s")
-            .beside(quantile(&answered, 0.5)),
-        Row::printed("revoke_to_kick_p95", p95, "s")
-            .beside(quantile(&answered, 0.95))
-            .must("≤ 5 s", p95 <= BAR),
+        Row::printed("revoke_to_kick_p50", quantile(&gone, 0.5), "s"),
+        Row::printed("revoke_to_kick_p95", p95, "s").must("≤ 5 s", p95 <= BAR),
+        Row::printed("revoke_answered_p95", quantile(&answered, 0.95), "s"),
     ])
 }
 
