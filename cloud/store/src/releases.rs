@@ -364,7 +364,7 @@ async fn mark_signed(
     if happened(marked.rows_affected()) {
         return Ok(Written::Updated);
     }
-    known(&mut **transaction, tenant, id).await
+    known(transaction, tenant, id).await
 }
 
 /// Tells a release that stayed as it was from one that is not there.
