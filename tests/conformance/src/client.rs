@@ -57,8 +57,13 @@ impl Client {
     async fn walk(&mut self) -> Result<()> {
         let mut refresh = self.metadata.refresh(self.now);
         while let Some(wanted) = refresh.wanted() {
-            let bytes = self.repository.metadata(&wanted.file, wanted.limit).await?;
-            refresh.supply(bytes.as_deref())?;
+            match self.repository.metadata(&wanted.file, wanted.limit).await {
+                Ok(bytes) => refresh.supply(bytes.as_deref())?,
+                Err(error) => {
+                    refresh.break_off()?;
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }

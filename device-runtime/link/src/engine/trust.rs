@@ -143,8 +143,13 @@ impl Core {
         let now = self.floors()?.now(self.now());
         let mut refresh = metadata.refresh(now);
         while let Some(wanted) = refresh.wanted() {
-            let bytes = self.door.metadata(&wanted.file, wanted.limit).await?;
-            refresh.supply(bytes.as_deref())?;
+            match self.door.metadata(&wanted.file, wanted.limit).await {
+                Ok(bytes) => refresh.supply(bytes.as_deref())?,
+                Err(error) => {
+                    refresh.break_off()?;
+                    return Err(error.into());
+                }
+            }
         }
         tracing::info!(versions = ?metadata.versions(), "the release metadata are up to date");
         self.renew_deployer(metadata).await

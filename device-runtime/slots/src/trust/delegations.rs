@@ -9,7 +9,7 @@ use sigstore_tuf::{Delegations, Error as TufError, Targets, TrustedMetadataSet};
 
 use super::{Target, TrustError};
 
-/// Roles that one search looks at; stops a graph without end.
+/// Roles that one search looks at, and to which one role hands a target; stops a graph without end.
 const MAX_ROLES: usize = 32;
 
 /// The role that the root itself names; every search begins there.
@@ -151,6 +151,9 @@ fn children(
                 delegator: delegator.to_owned(),
                 file: file_name(set, version, &child.name),
             });
+        }
+        if children.len() > MAX_ROLES {
+            return Err(TrustError::TooManyDelegations(MAX_ROLES));
         }
         if child.terminating {
             return Ok((children, true));

@@ -4,116 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use espalier_protocol::desired::TufVersions;
-use espalier_protocol::report::Attack;
 use espalier_protocol::trust::TrustLevel;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Error as TufError, Role, TrustedMetadataSet};
 
 use super::delegations::{self, Delegated, Sought, TOP};
 use super::refresh::MAX_METADATA_BYTES;
-use super::{Refresh, Target, crypto};
+use super::stored::{FORMAT, Stored, StoredRole};
+use super::{Refresh, Target, TrustError, crypto};
 use crate::files::Files;
-use crate::record::{Kept, RecordError};
-
-/// The version of the record that this code writes.
-const FORMAT: u32 = 1;
-
-/// Why metadata, or something that they should vouch for, are not believed.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// A file does not hold.
-    #[error("{file} is refused: {source}")]
-    Refused {
-        /// Its name.
-        file: String,
-        /// What it looks like.
-        attack: Attack,
-        /// Why.
-        source: TufError,
-    },
-    /// A file is larger than it may be.
-    #[error("{file} is longer than {limit} bytes")]
-    TooLarge {
-        /// Its name.
-        file: String,
-        /// The most that it may have.
-        limit: u64,
-    },
-    /// A file is not text.
-    #[error("{file} is not text")]
-    NotText {
-        /// Its name.
-        file: String,
-    },
-    /// A file that must be there is not.
-    #[error("{file} is not there")]
-    Absent {
-        /// Its name.
-        file: String,
-    },
-    /// More new roots than one refresh may walk.
-    #[error("there are more than {0} new roots: the rest is left to the next refresh")]
-    TooManyRoots(u64),
-    /// More delegated roles than one search may look at.
-    #[error(
-        "more than {0} delegated roles stand between the root and a target: the release keys must delegate less"
-    )]
-    TooManyDelegations(usize),
-    /// No metadata were fetched yet, or only a part of them.
-    #[error("the release metadata are not complete: they must be fetched first")]
-    Incomplete,
-    /// The release keys do not vouch for this target.
-    #[error("the release keys do not vouch for `{0}`")]
-    UnknownTarget(String),
-    /// The record is of a newer version.
-    #[error(
-        "the stored release metadata have format {0}, and this version knows {FORMAT}: update the agent"
-    )]
-    Format(u32),
-    /// The record is damaged.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-impl TrustError {
-    pub(super) fn refused(file: &str) -> impl FnOnce(TufError) -> Self {
-        move |source| Self::Refused {
-            file: file.to_owned(),
-            attack: attack_of(&source),
-            source,
-        }
-    }
-
-    /// What it looks like, when it may be an attack and is not only a gap or a broken disk.
-    #[must_use]
-    pub fn attack(&self) -> Option<Attack> {
-        match self {
-            Self::Refused { attack, .. } => Some(*attack),
-            Self::TooLarge { .. } => Some(Attack::EndlessData),
-            Self::NotText { .. } => Some(Attack::Malformed),
-            Self::UnknownTarget(_) => Some(Attack::MixAndMatch),
-            Self::Absent { .. }
-            | Self::TooManyRoots(_)
-            | Self::TooManyDelegations(_)
-            | Self::Incomplete
-            | Self::Format(_)
-            | Self::Record(_) => None,
-        }
-    }
-}
-
-fn attack_of(error: &TufError) -> Attack {
-    match error {
-        TufError::Rollback { .. } | TufError::BadRootVersion { .. } => Attack::Rollback,
-        TufError::Expired { .. } => Attack::Frozen,
-        TufError::IntegrityMismatch(_) => Attack::MixAndMatch,
-        TufError::ThresholdNotMet { .. }
-        | TufError::DuplicateSignature { .. }
-        | TufError::Crypto(_) => Attack::BadSignature,
-        _ => Attack::Malformed,
-    }
-}
+use crate::record::Kept;
 
 /// The root's own field that says that a key made for development holds one of its roles.
 const TRUST_FIELD: &str = "x-espalier-trust";
@@ -131,30 +31,6 @@ pub fn root_trust(root: &str) -> Result<TrustLevel, TrustError> {
     } else {
         TrustLevel::Production
     })
-}
-
-/// All files of a device's trust in one record, each exactly as it was signed.
-///
-/// One record, because then a power cut cannot leave a new timestamp beside a forgotten root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) format: u32,
-    /// The claim's root, then every later one: they are walked again whenever the store is opened.
-    pub(super) roots: Vec<String>,
-    pub(super) timestamp: Option<String>,
-    pub(super) snapshot: Option<String>,
-    pub(super) targets: Option<String>,
-    /// Delegated roles, each after its delegator.
-    #[serde(default)]
-    pub(super) delegated: Vec<StoredRole>,
-}
-
-/// A delegated role as it was signed, with the way by which it was reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StoredRole {
-    role: String,
-    delegator: String,
-    text: String,
 }
 
 /// The trusted metadata of a device.
@@ -177,14 +53,7 @@ impl Metadata {
         crypto::install();
         TrustedMetadataSet::from_root(first_root.as_bytes())
             .map_err(TrustError::refused("root.json of the claim"))?;
-        Ok(Kept::new(files, path).write(&Stored {
-            format: FORMAT,
-            roots: vec![first_root.to_owned()],
-            timestamp: None,
-            snapshot: None,
-            targets: None,
-            delegated: Vec::new(),
-        })?)
+        Ok(Kept::new(files, path).write(&Stored::begin(first_root))?)
     }
 
     /// Reads the record and verifies everything in it again, expiry aside.
@@ -232,22 +101,7 @@ impl Metadata {
 
     /// The trusted files as they were signed, by their names without versions.
     pub fn files(&self) -> impl Iterator<Item = (String, &str)> {
-        let stored = &self.stored;
-        let top = [
-            ("root", stored.roots.last()),
-            ("timestamp", stored.timestamp.as_ref()),
-            ("snapshot", stored.snapshot.as_ref()),
-            (TOP, stored.targets.as_ref()),
-        ];
-        let top = top
-            .into_iter()
-            .filter_map(|(role, text)| Some((role, text?.as_str())));
-        let delegated = stored
-            .delegated
-            .iter()
-            .map(|stored| (stored.role.as_str(), stored.text.as_str()));
-        top.chain(delegated)
-            .map(|(role, text)| (format!("{}.json", delegations::escape(role)), text))
+        self.stored.files()
     }
 
     /// Whether files are named by version and targets by digest.
@@ -321,27 +175,14 @@ impl Metadata {
         self.set
             .update_delegated_targets(bytes, &role, &delegator, now)
             .map_err(TrustError::refused(&file))?;
-        self.keep_delegated(StoredRole {
+        let fresh = StoredRole {
             role,
             delegator,
             text: text.to_owned(),
-        })
-    }
-
-    /// Keeps a delegated role, so that it need not be fetched again. The snapshot says which edition counts, so one that is
-    /// not kept costs a fetch and no safety: roles that it names no more are let go, and those beyond the cap are not kept.
-    fn keep_delegated(&mut self, fresh: StoredRole) -> Result<(), TrustError> {
-        let kept = &mut self.stored.delegated;
-        kept.retain(|old| delegations::pinned(&self.set, &old.role).is_some());
-        // In its old place, because those that it delegates to stand behind it.
-        match kept.iter_mut().find(|old| old.role == fresh.role) {
-            Some(old) => *old = fresh,
-            None => kept.push(fresh),
-        }
-        let mut bytes: usize = kept.iter().map(|role| role.text.len()).sum();
-        while bytes as u64 > MAX_METADATA_BYTES {
-            bytes -= kept.pop().map_or(bytes, |last| last.text.len());
-        }
+        };
+        let set = &self.set;
+        self.stored
+            .keep_role(fresh, |role| delegations::pinned(set, role).is_some());
         self.unkept = true;
         self.keep()
     }

@@ -8,16 +8,19 @@
 mod crypto;
 mod delegations;
 mod desired;
+mod error;
 mod floors;
 mod metadata;
 mod plan;
 mod refresh;
+mod stored;
 mod target;
 
 pub use delegations::{Delegated, Sought};
 pub use desired::{Accepted, News, Recipient, TIME_SLACK, open_ack, verify_desired};
+pub use error::TrustError;
 pub use floors::Floors;
-pub use metadata::{Metadata, TrustError, root_trust};
+pub use metadata::{Metadata, root_trust};
 pub use plan::{PlanRefusal, VerifiedPlan, agree};
 pub use refresh::{MAX_METADATA_BYTES, Refresh, Wanted};
 pub use target::Target;

@@ -36,7 +36,7 @@ enum Stage {
 }
 
 /// One walk root → timestamp → snapshot → targets (TUF 1.0.34 §5.3 to §5.6). What it accepted is
-/// durable when it ends, well or badly.
+/// durable when it ends, well, badly, or by [`break_off`](Self::break_off); a root at once.
 #[derive(Debug)]
 pub struct Refresh<'a> {
     metadata: &'a mut Metadata,
@@ -85,6 +85,15 @@ impl<'a> Refresh<'a> {
         outcome.and(kept)
     }
 
+    /// Ends a walk that cannot go on because the source is gone, and makes durable what it accepted: whoever cuts the line
+    /// after a timestamp must not offer an older one after a restart.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn break_off(self) -> Result<(), TrustError> {
+        self.metadata.keep()
+    }
+
     fn take(&mut self, bytes: Option<&[u8]>) -> Result<(), TrustError> {
         let Some(Wanted { file, limit }) = self.wanted() else {
             return Ok(());
@@ -125,6 +134,8 @@ impl<'a> Refresh<'a> {
             .map_err(TrustError::refused(file))?;
         self.metadata
             .change(|stored| stored.roots.push(text.to_owned()));
+        // A root is rare, and may take a stolen key's rights: a power cut must not give them back.
+        self.metadata.keep()?;
         if next == last {
             return Err(TrustError::TooManyRoots(MAX_ROOTS));
         }

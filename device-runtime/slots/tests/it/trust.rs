@@ -206,6 +206,43 @@ fn no_single_role_speaks_for_another() {
 }
 
 #[test]
+fn line_that_is_cut_in_the_middle_of_a_walk_makes_a_device_forget_nothing() {
+    let mut mint = Mint::new();
+    let (_folder, store) = create(&mint);
+    drop(renewed(&store, &mint));
+    let old = (mint.timestamp.clone(), mint.snapshot.clone());
+    mint.rotate_timestamp_key();
+    mint.release(1, &Bundle::new(1, &class(), 10));
+    let mut metadata = store.metadata().unwrap();
+    let mut refresh = metadata.refresh(noon());
+    for file in ["2.root.json", "3.root.json", "timestamp.json"] {
+        assert_eq!(refresh.wanted().unwrap().file, file);
+        refresh.supply(mint.file(file).as_deref()).unwrap();
+    }
+    refresh.break_off().unwrap();
+    drop(metadata);
+    let metadata = store.metadata().unwrap();
+    assert_eq!(metadata.versions().root, 2);
+    assert_eq!(metadata.versions().timestamp, mint.timestamp.version.get());
+    drop(metadata);
+    (mint.timestamp, mint.snapshot) = old;
+    let refused = honest(&mut store.metadata().unwrap(), &mint);
+    assert_eq!(attack(refused), Some(Attack::BadSignature));
+}
+
+#[test]
+fn root_is_remembered_as_soon_as_it_is_accepted() {
+    let mut mint = Mint::new();
+    let (_folder, store) = create(&mint);
+    mint.rotate_timestamp_key();
+    let mut metadata = store.metadata().unwrap();
+    let root = mint.file("2.root.json");
+    metadata.refresh(noon()).supply(root.as_deref()).unwrap();
+    // A power cut: nobody ends the walk.
+    assert_eq!(store.metadata().unwrap().versions().root, 2);
+}
+
+#[test]
 fn root_that_the_old_root_did_not_sign_is_refused() {
     let mut mint = Mint::new();
     let (_folder, store) = create(&mint);
