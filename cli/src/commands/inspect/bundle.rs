@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use espalier_protocol::manifest::{
     BOM_FILE, FileEntry, MANIFEST_FILE, Manifest, ManifestError, SIGNATURE_FILE,
 };
+use espalier_protocol::proof::Statement;
 use espalier_protocol::{BundlePath, Digest};
 use serde_json::Value;
 
@@ -71,11 +72,22 @@ pub fn folder(folder: &Path, trusted: &TrustedArgs) -> Result<(Vec<u8>, Found), 
 /// When the folder cannot be read.
 pub fn signed_files(folder: &Path, signature: &Verified) -> Result<Check, Failure> {
     let verdict = match (folder.join(MANIFEST_FILE).is_file(), signature) {
-        (true, Verified::Signed(statement)) => proof::compare(statement, &contents(folder)?.files),
+        (true, Verified::Signed(statement)) => compared(statement, &contents(folder)?),
         (true, Verified::Not) => Verdict::NotVerified("the signature was not verified".into()),
         (false, _) => Verdict::NotVerified("no bundle lies beside it".into()),
     };
     Ok(Check::new("files", verdict))
+}
+
+/// A link, or a name that no bundle can have, is no file that was signed.
+fn compared(statement: &Statement, contents: &Contents) -> Verdict {
+    match contents.foreign.as_slice() {
+        [] => proof::compare(statement, &contents.files),
+        [first, ..] => Verdict::Failed(format!(
+            "{} lies beside them and cannot be part of a bundle",
+            first.display()
+        )),
+    }
 }
 
 fn schema(manifest: &Result<Manifest, ManifestError>) -> Check {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
-use espalier_protocol::Digest;
 use espalier_protocol::job::{Evaluation, GateVerdict};
 use espalier_protocol::manifest::{MODEL_FILE, Manifest};
 use espalier_protocol::proof::Bom;
 use espalier_protocol::proof::bom::{
     BomError, Component, ComponentKind, Dependency, License, Metadata, Pedigree, Property, Tools,
 };
+use espalier_protocol::{BundlePath, Digest};
 use jiff::{Timestamp, Unit};
 
 use super::verify::digest_of;
@@ -74,10 +74,29 @@ pub(super) fn full_files(
         .chain(described.then(|| MODEL_FILE.to_owned()));
     names
         .map(|name| {
-            let digest = digest_of(File::open(input.join(&name))?)?;
+            let digest = digest_of(plain_file(input, &name)?)?;
             Ok((name, digest))
         })
         .collect()
+}
+
+/// Opens a file of the input. The names are a worker's, who may have been taken over: none of them leads out of the folder,
+/// or to anything but a file.
+fn plain_file(input: &Path, name: &str) -> std::io::Result<File> {
+    let path: BundlePath = name.parse().map_err(|_| no_file_of_the_model(name))?;
+    let path = path.under(input);
+    match std::fs::symlink_metadata(&path)?.is_file() {
+        true => File::open(path),
+        false => Err(no_file_of_the_model(name)),
+    }
+}
+
+fn no_file_of_the_model(name: &str) -> std::io::Error {
+    let name = name.escape_debug();
+    std::io::Error::new(
+        std::io::ErrorKind::InvalidData,
+        format!("the worker speaks of `{name}`, which is no file of the model"),
+    )
 }
 
 fn build(manifest: &Manifest, origin: &Origin<'_>) -> Component {
@@ -166,5 +185,31 @@ fn runtime(manifest: &Manifest) -> Component {
             &manifest.requires.onnxruntime,
         )],
         ..Component::new(ComponentKind::Library, RUNTIME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_file;
+
+    #[test]
+    fn names_that_lead_out_of_the_model_are_not_opened() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let input = folder.path().join("input");
+        std::fs::create_dir(&input).expect("a folder");
+        std::fs::write(folder.path().join("secret"), "s").expect("a file");
+        std::fs::write(input.join("model.onnx"), "m").expect("a file");
+        std::os::unix::fs::symlink("../secret", input.join("link.onnx")).expect("a link");
+        for name in [
+            "../secret",
+            "/dev/zero",
+            "/etc/hostname",
+            "link.onnx",
+            ".",
+            "",
+        ] {
+            assert!(plain_file(&input, name).is_err(), "{name}");
+        }
+        assert!(plain_file(&input, "model.onnx").is_ok());
     }
 }

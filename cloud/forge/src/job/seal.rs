@@ -1,7 +1,7 @@
 //! The worker's bundle gets its bill of materials, and with it its final manifest.
 //!
-//! The supervisor writes both itself: what a bundle says of its origin must not come from the process that opened
-//! the model.
+//! The supervisor writes both itself, and digests what the build was made from; figures and descriptions are as the
+//! worker, who opened the model, reported them.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
