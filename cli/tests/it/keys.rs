@@ -105,7 +105,7 @@ fn two_of_three_holders_make_a_root_and_the_next_one() {
         shown.contains("still to sign: 1 of root version 1"),
         "{shown}"
     );
-    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    table.says("keys root sign 2.root.draft.json --key alice.key.json --current 1.root.json");
     let shown = table.says("keys root show 2.root.json --json").stdout;
     let root: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(root["version"], 2);
@@ -113,6 +113,42 @@ fn two_of_three_holders_make_a_root_and_the_next_one() {
         root["roles"]["timestamp"]["keys"][0],
         table.id("later").as_str()
     );
+}
+
+#[test]
+fn draft_over_a_root_that_the_signer_does_not_know_gets_no_signature() {
+    let table = first_root();
+    table.says("keys root next 1.root.json");
+    let sign = "keys root sign 2.root.draft.json --key alice.key.json";
+    table.fails(sign, 2, "follows root version 1");
+    // Another root of the same version: what the draft says of it would be another's story.
+    let other = first_root();
+    std::fs::copy(other.at("1.root.json"), table.at("other.root.json")).unwrap();
+    let other = format!("{sign} --current other.root.json");
+    table.fails(&other, 7, "does not stand on the root");
+}
+
+#[test]
+fn targets_under_a_root_before_that_the_signer_does_not_know_get_no_signature() {
+    let table = first_root();
+    table.says("keys targets next --root 1.root.json --first --deployer later.pub.json");
+    table.says("keys targets sign 1.targets.draft.json --key targets.key.json --root 1.root.json");
+    table.says("keys root next 1.root.json");
+    for holder in ["alice", "bob"] {
+        table.says(&format!(
+            "keys root sign 2.root.draft.json --key {holder}.key.json --current 1.root.json"
+        ));
+    }
+    table.says(
+        "keys targets next --root 2.root.json --previous-root 1.root.json --current 1.targets.json",
+    );
+    let sign = "keys targets sign 2.targets.draft.json --key targets.key.json --root 2.root.json";
+    table.fails(sign, 2, "signed under root version 1");
+    let other = format!("{sign} --previous-root 2.root.json");
+    table.fails(&other, 7, "does not answer to the root");
+    let said = table.says(&format!("{sign} --previous-root 1.root.json"));
+    let words = "the current targets are signed under root version 1";
+    assert!(said.stderr.contains(words), "{}", said.stderr);
 }
 
 #[test]
@@ -126,23 +162,15 @@ fn draft_that_was_changed_on_its_way_gets_no_signature() {
         std::fs::write(&draft, text.replace(from, to)).unwrap();
         text
     };
-    let sign = "keys root sign 2.root.draft.json --key bob.key.json";
+    let sign = "keys root sign 2.root.draft.json --key bob.key.json --current 1.root.json";
     let honest = change("holds", "keeps");
     table.fails(sign, 7, "its words are not");
     std::fs::write(&draft, honest).unwrap();
-    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    table.says("keys root sign 2.root.draft.json --key alice.key.json --current 1.root.json");
     let honest = change("\"threshold\": 2", "\"threshold\": 1");
     table.fails(sign, 7, "was changed after");
     std::fs::write(&draft, honest).unwrap();
-
-    let other = first_root();
-    std::fs::copy(other.at("1.root.json"), table.at("other.root.json")).unwrap();
-    table.fails(
-        &format!("{sign} --current other.root.json"),
-        7,
-        "does not stand on the root",
-    );
-    table.says(&format!("{sign} --current 1.root.json"));
+    table.says(sign);
     assert!(table.at("2.root.json").exists());
 }
 
@@ -176,13 +204,13 @@ fn what_makes_no_root_is_refused_in_its_own_words() {
     table.says(&next(""));
     table.fails(&next(""), 2, "already there");
     table.fails(
-        "keys root sign 2.root.draft.json --key targets.key.json",
+        "keys root sign 2.root.draft.json --key targets.key.json --current 1.root.json",
         2,
         "is not one of those that may sign",
     );
-    table.says("keys root sign 2.root.draft.json --key alice.key.json");
+    table.says("keys root sign 2.root.draft.json --key alice.key.json --current 1.root.json");
     table.fails(
-        "keys root sign 2.root.draft.json --key alice.key.json",
+        "keys root sign 2.root.draft.json --key alice.key.json --current 1.root.json",
         2,
         "has signed this draft already",
     );

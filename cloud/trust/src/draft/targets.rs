@@ -249,6 +249,13 @@ impl TargetsDraft {
         &self.root
     }
 
+    /// The root under which its current targets are signed, where that is the one before. It comes with the draft: whoever
+    /// signs compares it with his own, because it decides which targets are taken for the current ones.
+    #[must_use]
+    pub fn previous_root(&self) -> Option<&TrustedRoot> {
+        self.previous_root.as_ref()
+    }
+
     /// The version that it would have.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -283,6 +290,12 @@ impl TargetsDraft {
             self.version(),
             self.root.version()
         )];
+        if let Some(previous) = &self.previous_root {
+            lines.push(format!(
+                "the current targets are signed under root version {}",
+                previous.version()
+            ));
+        }
         lines.extend(self.documents.iter().flat_map(document_says));
         if self.deployer_json().is_none() {
             lines.push("keeps the deployer's keys".to_owned());

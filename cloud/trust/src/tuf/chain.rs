@@ -101,11 +101,11 @@ pub fn accept_root(
 
 /// What can be judged before anybody signed.
 pub(crate) fn may_follow(current: &TrustedRoot, next: &Root) -> Result<(), ChainError> {
-    let expected = current.version().get() + 1;
-    if next.version.get() != expected {
+    let expected = current.version().checked_add(1);
+    if Some(next.version) != expected {
         return Err(ChainError::WrongVersion {
             offered: next.version,
-            expected,
+            expected: expected.map_or(u64::MAX, NonZeroU64::get),
         });
     }
     let (old, new) = (current.trust(), root::trust(next));

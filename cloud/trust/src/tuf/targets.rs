@@ -187,7 +187,8 @@ fn next_edition(current: Option<&TrustedTargets>) -> Result<Targets, TufError> {
         return Ok(first);
     };
     let mut next = current.targets.clone();
-    next.version = version(current.version().get() + 1)?;
+    let version = current.version().checked_add(1);
+    next.version = version.ok_or(TufError::ZeroVersion)?;
     Ok(next)
 }
 
@@ -206,11 +207,11 @@ pub fn accept_targets(
     good_until: jiff::Timestamp,
 ) -> Result<TrustedTargets, TufError> {
     let offered = read_targets(root, offered)?;
-    let expected = current.map_or(1, |current| current.version().get() + 1);
-    if offered.version().get() != expected {
+    let expected = current.map_or(Some(1), |current| current.version().get().checked_add(1));
+    if Some(offered.version().get()) != expected {
         return Err(TufError::WrongVersion {
             offered: offered.version().get(),
-            expected,
+            expected: expected.unwrap_or(u64::MAX),
         });
     }
     if offered.expires() < good_until {

@@ -90,7 +90,7 @@ impl Ceremony {
         let fresh = self.generate(role).await?;
         let old = self.id(&format!("{role}.key.json")).await?;
         let draft = self.draft(version, role, &fresh, &old).await?;
-        self.sign(&draft, "root.key.json").await?;
+        self.sign(&draft, version, "root.key.json").await?;
         self.publish(version, None).await
     }
 
@@ -98,8 +98,8 @@ impl Ceremony {
         let fresh = self.generate("root").await?;
         let old = self.id("root.key.json").await?;
         let draft = self.draft(version, "root", &fresh, &old).await?;
-        self.sign(&draft, "root.key.json").await?;
-        self.sign(&draft, "root.new.key.json").await?;
+        self.sign(&draft, version, "root.key.json").await?;
+        self.sign(&draft, version, "root.new.key.json").await?;
         self.publish(version, None).await
     }
 
@@ -108,7 +108,7 @@ impl Ceremony {
         let fresh = self.generate("targets").await?;
         let old = self.id("targets.key.json").await?;
         let draft = self.draft(version, "targets", &fresh, &old).await?;
-        self.sign(&draft, "root.new.key.json").await?;
+        self.sign(&draft, version, "root.new.key.json").await?;
         let previous = self.root(version - 1);
         let targets = self.file("again.targets.draft.json");
         let root = self.root(version);
@@ -123,7 +123,8 @@ impl Ceremony {
             &targets,
         ])
         .await?;
-        self.sign_targets(&targets, &root).await?;
+        self.sign_targets(&targets, &["--root", &root, "--previous-root", &previous])
+            .await?;
         self.publish(version, Some(&targets)).await?;
         // The old key speaks for nothing any more, and must not be found by whoever signs next.
         Ok(std::fs::remove_file(self.file("targets.key.json"))?)
@@ -144,7 +145,7 @@ impl Ceremony {
             &targets,
         ])
         .await?;
-        self.sign_targets(&targets, &root).await?;
+        self.sign_targets(&targets, &["--root", &root]).await?;
         self.run(&["targets", "publish", &targets]).await?;
         Ok(())
     }
@@ -176,16 +177,17 @@ impl Ceremony {
         Ok(draft)
     }
 
-    async fn sign(&self, draft: &str, key: &str) -> Result<()> {
-        let key = self.file(key);
-        self.run(&["root", "sign", draft, "--key", &key]).await?;
+    async fn sign(&self, draft: &str, version: u32, key: &str) -> Result<()> {
+        let (key, current) = (self.file(key), self.root(version - 1));
+        self.run(&["root", "sign", draft, "--key", &key, "--current", &current])
+            .await?;
         Ok(())
     }
 
-    async fn sign_targets(&self, draft: &str, root: &str) -> Result<()> {
+    async fn sign_targets(&self, draft: &str, roots: &[&str]) -> Result<()> {
         let key = self.file("targets.new.key.json");
-        self.run(&["targets", "sign", draft, "--key", &key, "--root", root])
-            .await?;
+        let words = ["targets", "sign", draft, "--key", &key];
+        self.run(&[&words[..], roots].concat()).await?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub struct Sign {
     /// Your key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The root that devices follow now, as you know it
+    /// The root that devices follow now, from your own disk; needed for every root but the first
     #[arg(long, value_name = "FILE")]
     current: Option<PathBuf>,
     #[command(flatten)]
@@ -53,18 +53,25 @@ impl Sign {
             .show(&draft_view(&draft)?.signed(self.draft, finished))
     }
 
+    /// What a draft says that it changes is only as true as the root that it says it changes: that one must be the
+    /// signer's own.
     fn check_ground(&self, draft: &RootDraft) -> Result<(), Failure> {
-        let Some(path) = &self.current else {
-            return Ok(());
+        let (follows, own) = match (draft.current(), &self.current) {
+            (None, None) => return Ok(()),
+            (Some(follows), None) => {
+                let version = follows.version();
+                return Err(Failure::usage(
+                    format!("the draft follows root version {version}"),
+                    format!("name your own copy of that root: --current {version}.root.json"),
+                ));
+            }
+            (follows, Some(own)) => (follows, own),
         };
-        let known = root(path)?;
-        match draft
-            .current()
-            .is_some_and(|root| root.bytes() == known.bytes())
-        {
+        let known = root(own)?;
+        match follows.is_some_and(|root| root.bytes() == known.bytes()) {
             true => Ok(()),
             false => Err(Failure::untrusted(
-                format!("the draft does not stand on the root in {}", path.display()),
+                format!("the draft does not stand on the root in {}", own.display()),
                 "do not sign; ask whoever made the draft which root it follows",
             )),
         }

@@ -1,9 +1,10 @@
 //! `espalier keys targets sign`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use espalier_trust::draft::TargetsDraft;
+use espalier_trust::tuf::TrustedRoot;
 
 use super::{draft_view, write_draft};
 use crate::commands::Context;
@@ -27,6 +28,9 @@ pub struct Sign {
     /// The root that the signature must answer to, from your own disk
     #[arg(long, value_name = "FILE")]
     root: PathBuf,
+    /// The root before it, from your own disk too, when the draft's current targets were signed under that one
+    #[arg(long, value_name = "FILE")]
+    previous_root: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -38,15 +42,7 @@ impl Sign {
     /// When the draft was changed or answers to another root, or the key may not sign it.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let mut draft = TargetsDraft::read(&read(&self.draft)?).map_err(refused)?;
-        if draft.root().bytes() != root(&self.root)?.bytes() {
-            return Err(Failure::untrusted(
-                format!(
-                    "the draft does not answer to the root in {}",
-                    self.root.display()
-                ),
-                "do not sign; ask whoever made the draft which root it is for",
-            ));
-        }
+        self.check_ground(&draft)?;
         draft_view(&draft)?.say(context.output);
         let key = self.passphrase.open(&self.key)?;
         draft.sign(&key).map_err(refused)?;
@@ -60,5 +56,32 @@ impl Sign {
         context
             .output
             .show(&draft_view(&draft)?.signed(self.draft, finished))
+    }
+
+    /// Both roots of the draft must be the signer's own: they decide which targets are the current ones, and with a root
+    /// before it of his choice whoever made the draft could have others signed again.
+    fn check_ground(&self, draft: &TargetsDraft) -> Result<(), Failure> {
+        same_root(draft.root(), &self.root)?;
+        match (draft.previous_root(), &self.previous_root) {
+            (None, _) => Ok(()),
+            (Some(previous), Some(own)) => same_root(previous, own),
+            (Some(previous), None) => Err(Failure::usage(
+                format!(
+                    "the draft's current targets are signed under root version {}",
+                    previous.version()
+                ),
+                "name your own copy of that root, too: --previous-root FILE",
+            )),
+        }
+    }
+}
+
+fn same_root(drafted: &TrustedRoot, own: &Path) -> Result<(), Failure> {
+    match drafted.bytes() == root(own)?.bytes() {
+        true => Ok(()),
+        false => Err(Failure::untrusted(
+            format!("the draft does not answer to the root in {}", own.display()),
+            "do not sign; ask whoever made the draft which root it is for",
+        )),
     }
 }
