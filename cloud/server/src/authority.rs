@@ -27,6 +27,7 @@ const KEYS: &str = "keys";
 /// The device CA's certificate in that folder.
 const CA_FILE: &str = "device-ca.pem";
 const HOW_TO_GIVE_A_PASSPHRASE: &str = "give it with --key-passphrase-file, as the systemd credential espalier-keys, or in ESPALIER_PASSPHRASE";
+const WHO_MAKES_KEYS: &str = "the server makes keys for a development stack only, which has neither a passphrase nor files of a key ceremony";
 const YEAR: SignedDuration = SignedDuration::from_hours(24 * 365);
 /// A CA outlives the devices that are built around it.
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
@@ -66,7 +67,7 @@ impl Authority {
     /// When a key is missing, unreadable or exposed, or its passphrase is wrong.
     pub fn open(state: &Path, passphrase: Option<Passphrase>, world: &World) -> Outcome<Self> {
         let folder = KeyFolder::new(state.join(KEYS));
-        if is_development(&folder) {
+        if is_development(&folder, passphrase.as_ref()) {
             folder
                 .complete_for_development(world.random())
                 .map_err(Refusal::internal)?;
@@ -123,16 +124,24 @@ impl Authority {
                     file.display()
                 ))
             }
-            NotHeld::Root(_) => Refusal::internal(error),
+            NotHeld::InTheClear { role, .. } => {
+                let file = self.folder.path().join(format!("{role}.NAME.key.json"));
+                Refusal::new(ErrorCode::KeyMissing, sentence(&error)).with_hint(format!(
+                    "make another one on the server with `espalier keys generate {}`, which asks for a passphrase, and have the root name that one",
+                    file.display()
+                ))
+            }
+            NotHeld::NotListed | NotHeld::Root(_) => Refusal::internal(error),
         })
     }
 
-    /// The release keys, where a development stack has them beside the others.
+    /// The release keys for a first edition, where a development stack has them beside the others; none once a root was
+    /// made, here or in a key ceremony: another one beside it would found another installation.
     ///
     /// # Errors
     /// When they cannot be opened.
     pub fn release_keys(&self) -> Outcome<Option<OfflineKeys>> {
-        if !self.folder.file(KeyRole::Root).exists() {
+        if !self.folder.file(KeyRole::Root).exists() || self.folder.root(1).exists() {
             return Ok(None);
         }
         let opened = OfflineKeys::open(&self.folder, self.words());
@@ -148,27 +157,35 @@ impl Authority {
             std::fs::read(&path).map_err(|error| {
                 Refusal::new(
                     ErrorCode::Internal,
-                    "There is no signed metadata yet, and neither release keys nor a first edition are here.",
+                    "There is no signed metadata in the database, and no whole first edition in the folder of keys.",
                 )
-                .with_hint("bring 1.root.json and 1.targets.json from the key ceremony into the folder of keys, and restart")
+                .with_hint("bring 1.root.json and 1.targets.json from the key ceremony into the folder of keys, and restart; a development stack begins anew in an empty state folder")
                 .because(format!("{}: {error}", path.display()))
             })
         };
         Ok(MadeElsewhere {
             root: read(self.folder.root(1))?,
-            targets: read(self.folder.path().join("1.targets.json"))?,
+            targets: read(first_targets(&self.folder))?,
         })
     }
 
     /// Keeps a root beside the keys: who signs with release keys later, perhaps on another machine, must not ask a
-    /// server which root to answer to.
+    /// server which root to answer to. A file that is there is never replaced.
     ///
     /// # Errors
-    /// When the folder of keys cannot be written.
+    /// When another root of that version lies there, or the folder of keys cannot be written.
     pub fn keep_root(&self, root: &TrustedRoot) -> Outcome<()> {
         let path = self.folder.root(root.version().get());
-        write_private(&path, root.bytes())
-            .map_err(|error| Refusal::internal(format!("{}: {error}", path.display())))
+        let at =
+            |why: &dyn std::fmt::Display| Refusal::internal(format!("{}: {why}", path.display()));
+        match std::fs::read(&path) {
+            Ok(kept) if kept == root.bytes() => Ok(()),
+            Ok(_) => Err(at(&"it is another root than the one that devices follow")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                write_private(&path, root.bytes()).map_err(|error| at(&error))
+            }
+            Err(error) => Err(at(&error)),
+        }
     }
 
     /// This is the root that devices follow.
@@ -205,11 +222,18 @@ impl Authority {
     }
 }
 
-/// A folder with release keys, or with none at all, is a development stack's. The release keys are
-/// made first, so this holds after a start that was cut short, too.
-fn is_development(folder: &KeyFolder) -> bool {
+/// A folder with release keys, or with nothing at all, is a development stack's. The release keys are made first, so this
+/// holds after a start that was cut short, too. What a key ceremony left there, or a passphrase, says that keys are
+/// missing: none are made in their place.
+fn is_development(folder: &KeyFolder, passphrase: Option<&Passphrase>) -> bool {
     let there = |role| folder.file(role).exists();
-    there(KeyRole::Root) || !KeyRole::ONLINE.into_iter().any(there)
+    let begun = folder.root(1).exists() || first_targets(folder).exists();
+    let own = KeyRole::ONLINE.into_iter().any(there);
+    there(KeyRole::Root) || !(own || begun || passphrase.is_some())
+}
+
+fn first_targets(folder: &KeyFolder) -> PathBuf {
+    folder.path().join("1.targets.json")
 }
 
 fn validity(world: &World, life: SignedDuration) -> Validity {
@@ -226,6 +250,7 @@ fn open_keys(folder: &KeyFolder, passphrase: Option<&Passphrase>) -> Outcome<Key
         KeyError::In { why, .. } if matches!(**why, KeyError::PassphraseNeeded) => {
             Refusal::internal(format!("{error}: {HOW_TO_GIVE_A_PASSPHRASE}"))
         }
+        KeyError::None { .. } => Refusal::internal(format!("{error}: {WHO_MAKES_KEYS}")),
         _ => Refusal::internal(error),
     })
 }

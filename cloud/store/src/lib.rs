@@ -46,7 +46,7 @@ pub use releases::{DeployerKeys, DraftError, NewRelease, Releases, SignOutcome};
 pub use reports::{Reports, TakenIn};
 pub use rollouts::{LoadedFacts, Rollouts, StartOutcome, VerbOutcome};
 pub use signal::{Signal, Signals};
-pub use tuf::{Metadata, Role, Tuf};
+pub use tuf::{Edition, Metadata, Newest, Role, Tuf, Versions};
 
 /// Every row in Postgres.
 #[derive(Debug, Clone)]

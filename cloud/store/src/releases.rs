@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::error::happened;
 use crate::moment::Moment;
 use crate::row::{Row, signed};
-use crate::tuf::{self, Metadata};
+use crate::tuf::{self, Edition};
 use crate::{Store, StoreError, Written, desired};
 
 /// Releases.
@@ -177,8 +177,8 @@ impl Releases<'_> {
         .await?)
     }
 
-    /// Marks a release as signed and publishes the metadata that says so, in one transaction. The metadata was
-    /// verified by the caller. With other deployer keys every desired state is to be signed anew.
+    /// Marks a release as signed and publishes the edition that says so, in one transaction. Its files were verified by
+    /// the caller. With other deployer keys every desired state is to be signed anew.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -187,7 +187,7 @@ impl Releases<'_> {
         tenant: &Tenant,
         id: ReleaseId,
         targets_version: u64,
-        metadata: &[Metadata],
+        edition: &Edition,
         deployer: DeployerKeys,
         now: Timestamp,
     ) -> Result<SignOutcome, StoreError> {
@@ -197,10 +197,8 @@ impl Releases<'_> {
             Written::NotUpdated => return Ok(SignOutcome::AlreadySigned),
             Written::Absent => return Ok(SignOutcome::Absent),
         }
-        for file in metadata {
-            if tuf::insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
-                return Ok(SignOutcome::Overtaken);
-            }
+        if tuf::insert_all(&mut transaction, tenant, edition, now).await? != Written::Updated {
+            return Ok(SignOutcome::Overtaken);
         }
         if deployer == DeployerKeys::Changed {
             desired::sign_all_anew(&mut transaction, tenant).await?;

@@ -1,8 +1,10 @@
 //! The TUF repository's metadata: every edition of every role, exactly as signed.
 
+use std::collections::HashMap;
+
 use espalier_protocol::Tenant;
 use jiff::Timestamp;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 
 use crate::error::happened;
 use crate::moment::Moment;
@@ -29,6 +31,8 @@ pub enum Role {
 }
 
 impl Role {
+    const ALL: [Self; 4] = [Self::Root, Self::Targets, Self::Snapshot, Self::Timestamp];
+
     /// The role's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -54,26 +58,76 @@ pub struct Metadata {
     pub bytes: Vec<u8>,
 }
 
+/// The newest edition of every role at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// Of root.
+    pub root: Metadata,
+    /// Of targets.
+    pub targets: Metadata,
+    /// Of snapshot.
+    pub snapshot: Metadata,
+    /// Of timestamp.
+    pub timestamp: Metadata,
+}
+
+impl Newest {
+    /// Their versions.
+    #[must_use]
+    pub const fn versions(&self) -> Versions {
+        Versions {
+            root: self.root.version,
+            targets: self.targets.version,
+            snapshot: self.snapshot.version,
+            timestamp: self.timestamp.version,
+        }
+    }
+}
+
+/// The newest version of every role; 0 where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// Of root.
+    pub root: u64,
+    /// Of targets.
+    pub targets: u64,
+    /// Of snapshot.
+    pub snapshot: u64,
+    /// Of timestamp.
+    pub timestamp: u64,
+}
+
+/// What is published together. A snapshot that names other targets than the newest, or any file by keys that the newest
+/// root does not name, would be refused by every device that saw the newer ones, so all of it depends on what it was
+/// signed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edition {
+    /// What was newest when it was signed; it is published only while that is still so.
+    pub on: Versions,
+    /// The files.
+    pub files: Vec<Metadata>,
+}
+
 impl Tuf<'_> {
-    /// Keeps new editions, all or none of them. An edition that is there is never replaced.
+    /// Keeps an edition, all of it or nothing. A file that is there is never replaced.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn publish(
         &self,
         tenant: &Tenant,
-        files: &[Metadata],
+        edition: &Edition,
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let written = insert_all(&mut transaction, tenant, files, now).await?;
+        let written = insert_all(&mut transaction, tenant, edition, now).await?;
         if written == Written::Updated {
             transaction.commit().await?;
         }
         Ok(written)
     }
 
-    /// The same for editions that every device has to hear of: other keys speak to it from now on. Each desired state
+    /// The same for an edition that every device has to hear of: other keys speak to it from now on. Each desired state
     /// is to be signed anew.
     ///
     /// # Errors
@@ -81,16 +135,54 @@ impl Tuf<'_> {
     pub async fn publish_anew(
         &self,
         tenant: &Tenant,
-        files: &[Metadata],
+        edition: &Edition,
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let written = insert_all(&mut transaction, tenant, files, now).await?;
+        let written = insert_all(&mut transaction, tenant, edition, now).await?;
         if written == Written::Updated {
             desired::sign_all_anew(&mut transaction, tenant).await?;
             transaction.commit().await?;
         }
         Ok(written)
+    }
+
+    /// The newest edition of every role, read at one moment; none before the first publication.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_of_all(&self, tenant: &Tenant) -> Result<Option<Newest>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT DISTINCT ON (role) role, version, bytes, expires_at AS "expires_at: Moment"
+               FROM tuf_metadata WHERE tenant_id = $1 ORDER BY role, version DESC"#,
+            tenant.as_str(),
+        )
+        .fetch_all(&self.store.pool)
+        .await?;
+        let mut found = HashMap::new();
+        for row in rows {
+            let role = Role::ALL.into_iter().find(|role| role.name() == row.role);
+            let role = role.ok_or_else(|| {
+                Row::of("tuf_metadata", &row.role).wrong("role", "there is no such role")
+            })?;
+            let metadata = MetadataRow {
+                version: row.version,
+                bytes: row.bytes,
+                expires_at: row.expires_at,
+            };
+            found.insert(role, metadata.into_metadata(role)?);
+        }
+        let [Some(root), Some(targets), Some(snapshot), Some(timestamp)] =
+            Role::ALL.map(|role| found.remove(&role))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Newest {
+            root,
+            targets,
+            snapshot,
+            timestamp,
+        }))
     }
 
     /// The newest edition of a role.
@@ -138,23 +230,63 @@ impl Tuf<'_> {
     }
 }
 
-async fn insert_all(
+/// Keeps an edition while what it was signed on is still the newest.
+pub(crate) async fn insert_all(
     transaction: &mut PgConnection,
     tenant: &Tenant,
-    files: &[Metadata],
+    edition: &Edition,
     now: Timestamp,
 ) -> Result<Written, StoreError> {
-    for file in files {
-        if insert(&mut *transaction, tenant, file, now).await? == Written::NotUpdated {
+    one_publication_at_a_time(transaction, tenant).await?;
+    if versions(transaction, tenant).await? != edition.on {
+        return Ok(Written::NotUpdated);
+    }
+    for file in &edition.files {
+        if insert(transaction, tenant, file, now).await? == Written::NotUpdated {
             return Ok(Written::NotUpdated);
         }
     }
     Ok(Written::Updated)
 }
 
-/// Keeps one edition, unless one of its version is there.
-pub(crate) async fn insert(
-    executor: impl PgExecutor<'_>,
+/// Two publications at once would both find that what they were signed on is the newest.
+async fn one_publication_at_a_time(
+    transaction: &mut PgConnection,
+    tenant: &Tenant,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtext('espalier metadata'), hashtext($1))",
+        tenant.as_str(),
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn versions(transaction: &mut PgConnection, tenant: &Tenant) -> Result<Versions, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT role, MAX(version) AS "version!" FROM tuf_metadata
+           WHERE tenant_id = $1 GROUP BY role"#,
+        tenant.as_str(),
+    )
+    .fetch_all(transaction)
+    .await?;
+    let newest = |role: Role| {
+        let row = rows.iter().find(|row| row.role == role.name());
+        let at = Row::of("tuf_metadata", role.name());
+        row.map_or(Ok(0), |row| at.unsigned("version", row.version))
+    };
+    Ok(Versions {
+        root: newest(Role::Root)?,
+        targets: newest(Role::Targets)?,
+        snapshot: newest(Role::Snapshot)?,
+        timestamp: newest(Role::Timestamp)?,
+    })
+}
+
+/// Keeps one file, unless one of its version is there.
+async fn insert(
+    transaction: &mut PgConnection,
     tenant: &Tenant,
     file: &Metadata,
     now: Timestamp,
@@ -169,7 +301,7 @@ pub(crate) async fn insert(
         Moment(file.expires_at) as _,
         Moment(now) as _,
     )
-    .execute(executor)
+    .execute(transaction)
     .await?;
     Ok(if happened(inserted.rows_affected()) {
         Written::Updated

@@ -57,6 +57,19 @@ pub enum NotHeld {
         /// The keys that would do.
         named: Vec<KeyId>,
     },
+    /// The targets let others speak.
+    #[error("the targets name none of the deployer keys that are here")]
+    NotListed,
+    /// Devices of a production chain never agreed to a key that anybody with the disk may use.
+    #[error(
+        "the {role} key {key} lies in the clear, and the root is a production root: only keys with a passphrase count under it"
+    )]
+    InTheClear {
+        /// What it would speak for.
+        role: KeyRole,
+        /// The key.
+        key: KeyId,
+    },
     /// The root cannot be read.
     #[error(transparent)]
     Root(#[from] TufError),
@@ -65,6 +78,21 @@ pub enum NotHeld {
 fn words(ids: &[KeyId]) -> String {
     let words: Vec<_> = ids.iter().map(ToString::to_string).collect();
     words.join(" or ")
+}
+
+/// The key, if it may be trusted as far as the root that it speaks under.
+fn as_trusted(
+    key: &Arc<dyn KeySource>,
+    role: KeyRole,
+    root: TrustLevel,
+) -> Result<Arc<dyn KeySource>, NotHeld> {
+    match (root, key.trust()) {
+        (TrustLevel::Production, TrustLevel::Development) => Err(NotHeld::InTheClear {
+            role,
+            key: key.public_key().id(),
+        }),
+        _ => Ok(Arc::clone(key)),
+    }
 }
 
 impl KeyRing {
@@ -86,7 +114,7 @@ impl KeyRing {
     /// The keys by which the cloud speaks under a root: the newest ones that it names.
     ///
     /// # Errors
-    /// [`NotHeld`] when none of those that it names is here.
+    /// [`NotHeld`] when none of those that it names is here, or the newest of them is weaker than the root.
     pub fn under(&self, root: &TrustedRoot) -> Result<OnlineKeys, NotHeld> {
         let plan = root.plan()?;
         let choose = |keys: &Keys, role, holders: &RoleHolders| {
@@ -94,11 +122,12 @@ impl KeyRing {
                 .iter()
                 .rev()
                 .find(|key| holders.contain(key.public_key().id()));
-            newest.cloned().ok_or_else(|| NotHeld::Named {
+            let newest = newest.ok_or_else(|| NotHeld::Named {
                 version: plan.version.get(),
                 role,
                 named: holders.keys.iter().map(PublicHalf::id).collect(),
-            })
+            })?;
+            as_trusted(newest, role, root.trust())
         };
         Ok(OnlineKeys {
             snapshot: choose(&self.snapshot, KeyRole::Snapshot, &plan.snapshot)?,
@@ -124,13 +153,16 @@ impl KeyRing {
         self.deployer.iter().map(|key| key.public_key()).collect()
     }
 
-    /// The deployer that devices believe: the last one of their list that is here; none when they believe others only.
-    #[must_use]
-    pub fn deployer(&self, believed: &DeployerKeys) -> Option<Deployer> {
+    /// The deployer that devices believe: the last one of their list that is here.
+    ///
+    /// # Errors
+    /// [`NotHeld::NotListed`] when they believe others only; [`NotHeld::InTheClear`] when it is weaker than their root.
+    pub fn deployer(&self, believed: &DeployerKeys, root: TrustLevel) -> Result<Deployer, NotHeld> {
         let here =
             |public: &PublicKey| self.deployer.iter().find(|key| key.public_key() == *public);
         let newest = believed.keys.iter().rev().find_map(here);
-        newest.map(|key| Deployer::new(Arc::clone(key)))
+        let newest = newest.ok_or(NotHeld::NotListed)?;
+        as_trusted(newest, KeyRole::Deployer, root).map(Deployer::new)
     }
 
     /// The key that signs certificates.

@@ -1,7 +1,7 @@
 //! The first edition of the signed metadata: made here with development keys, or begun elsewhere in a key ceremony.
 
 use espalier_api::error::ErrorCode;
-use espalier_store::{Metadata, Role};
+use espalier_store::{Edition, Metadata, Role, Versions};
 use espalier_trust::{
     OnlineKeys, deployer_target,
     tuf::{SignedFile, TrustedRoot, TufError, read_targets},
@@ -16,10 +16,8 @@ use crate::{
 
 /// What a tenant begins with.
 pub(super) struct Founding {
-    /// The root that devices get with their claims.
-    pub root: TrustedRoot,
     /// Version 1 of every role.
-    pub files: [Metadata; 4],
+    pub edition: Edition,
     /// The target that they begin with.
     pub deployer_json: Vec<u8>,
 }
@@ -41,13 +39,12 @@ fn made_here(cloud: &Cloud, release_keys: &espalier_trust::OfflineKeys) -> Outco
     let edition = espalier_trust::first_edition(release_keys, &online, &authority.lifetimes, now)
         .map_err(Refusal::internal)?;
     Ok(Founding {
-        root: TrustedRoot::read(&edition.root.bytes).map_err(Refusal::internal)?,
-        files: [
+        edition: on_nothing(vec![
             usecase::metadata(Role::Root, edition.root),
             usecase::metadata(Role::Targets, edition.targets),
             usecase::metadata(Role::Snapshot, edition.snapshot),
             usecase::metadata(Role::Timestamp, edition.timestamp),
-        ],
+        ]),
         deployer_json: edition.deployer_json,
     })
 }
@@ -81,15 +78,19 @@ fn begun_elsewhere(cloud: &Cloud, made: &MadeElsewhere) -> Outcome<Founding> {
         bytes: bytes.to_vec(),
     };
     Ok(Founding {
-        files: [
+        edition: on_nothing(vec![
             usecase::metadata(Role::Root, given(root.expires(), &made.root)),
             usecase::metadata(Role::Targets, given(targets.expires(), &made.targets)),
             usecase::metadata(Role::Snapshot, snapshot),
             usecase::metadata(Role::Timestamp, timestamp),
-        ],
-        root,
+        ]),
         deployer_json,
     })
+}
+
+fn on_nothing(files: Vec<Metadata>) -> Edition {
+    let on = Versions::default();
+    Edition { on, files }
 }
 
 fn unfit(file: &str, why: impl ToString) -> Refusal {

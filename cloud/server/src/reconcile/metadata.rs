@@ -2,15 +2,10 @@
 //! somebody keeps news from it.
 
 use espalier_protocol::Tenant;
-use espalier_store::{Role, Written};
-use espalier_trust::tuf::read_targets;
+use espalier_store::Written;
 use jiff::SignedDuration;
 
-use crate::{
-    cloud::Cloud,
-    refusal::{Outcome, Refusal},
-    usecase,
-};
+use crate::{cloud::Cloud, refusal::Outcome, usecase::Standing};
 
 /// Signed anew when less than this is left: devices may be away for days.
 const MARGIN: SignedDuration = SignedDuration::from_hours(24 * 3);
@@ -25,32 +20,22 @@ pub(super) async fn pass(cloud: &Cloud) -> Outcome<()> {
 
 async fn refresh(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
     let tuf = cloud.store()?.tuf();
-    let newest = [
-        tuf.newest(tenant, Role::Targets).await?,
-        tuf.newest(tenant, Role::Snapshot).await?,
-        tuf.newest(tenant, Role::Timestamp).await?,
-    ];
     // Before the first edition there is nothing to renew.
-    let [Some(targets), Some(snapshot), Some(timestamp)] = newest else {
+    let Some(newest) = tuf.newest_of_all(tenant).await? else {
         return Ok(());
     };
     let due = cloud.world.now() + MARGIN;
-    if snapshot.expires_at > due && timestamp.expires_at > due {
+    if newest.snapshot.expires_at > due && newest.timestamp.expires_at > due {
         return Ok(());
     }
-    let root = cloud.root(tenant).await?;
-    let targets = read_targets(&root, &targets.bytes).map_err(Refusal::internal)?;
-    let edition = usecase::freshness(cloud, tenant, &root, &targets).await?;
-    match cloud
-        .store()?
-        .tuf()
-        .publish(tenant, &edition, cloud.world.now())
-        .await?
-    {
+    let standing = Standing::of(&newest)?;
+    let edition = standing.edition(cloud, &standing.root, &standing.targets, Vec::new())?;
+    match tuf.publish(tenant, &edition, cloud.world.now()).await? {
         Written::Updated => {
-            tracing::info!(%tenant, timestamp = timestamp.version + 1, "metadata was signed anew")
+            let timestamp = newest.timestamp.version + 1;
+            tracing::info!(%tenant, timestamp, "metadata was signed anew")
         }
-        // A release was signed meanwhile, which renewed it, too.
+        // Something else was published meanwhile, which renewed it, too.
         Written::NotUpdated | Written::Absent => {}
     }
     Ok(())

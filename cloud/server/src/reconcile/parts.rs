@@ -1,18 +1,26 @@
 //! Brings up the parts that everything else stands on, and says which of them answer: database and
 //! schema, the first tenant with its admin, the first edition of the signed metadata, blobs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    num::NonZeroU64,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use espalier_api::error::ErrorCode;
 use espalier_domain::principal::{Principal, PrincipalId, PrincipalRole};
 use espalier_protocol::Tenant;
 use espalier_store::{ConnectOptions, Role, Signal, Store, Written};
+use espalier_trust::tuf::TrustedRoot;
 
-use super::{Bootstrap, founding::first_edition};
+use super::{
+    Bootstrap,
+    founding::{Founding, first_edition},
+};
 use crate::{
     cloud::Cloud,
     readiness::Part,
     refusal::{Outcome, Refusal},
+    usecase,
 };
 
 /// The tenant of an installation with one.
@@ -77,7 +85,13 @@ impl Parts {
         let (principals, now) = (cloud.store()?.principals(), cloud.world.now());
         principals.ensure_tenant(&tenant, now).await?;
         publish_first_edition(cloud, &tenant).await?;
-        refuse_foreign_keys(cloud, &tenant).await?;
+        let root = cloud.root(&tenant).await?;
+        refuse_foreign_keys(cloud, &root)?;
+        cloud.authority.speaks_under(&root);
+        // Later roots are kept when they are published; a first start may have been cut short before that.
+        if root.version() == NonZeroU64::MIN {
+            usecase::keep_beside_keys(cloud, &root);
+        }
         let admin = Principal {
             id: PrincipalId(cloud.world.id()?),
             tenant: tenant.clone(),
@@ -93,19 +107,22 @@ impl Parts {
     }
 }
 
-/// A state folder beside a database that it does not belong to: whatever these keys sign, no device of this database
-/// would believe.
-async fn refuse_foreign_keys(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
-    let root = cloud.root(tenant).await?;
-    cloud.authority.under(&root).map_err(|refusal| {
+/// A state folder beside a database that it does not belong to, or one that lost a key: whatever these keys sign, no device
+/// of this database would believe.
+fn refuse_foreign_keys(cloud: &Cloud, root: &TrustedRoot) -> Outcome<()> {
+    cloud.authority.under(root).map_err(|refusal| {
+        let why = [Some(&*refusal.detail), refusal.hint.as_deref()];
+        let why: Vec<_> = why.into_iter().flatten().collect();
         Refusal::new(
             ErrorCode::Internal,
-            "The keys in the state folder are another installation's: the root in the database does not name them.",
+            "The keys in the state folder are another installation's, or one of them was taken away: they are not those that the root in the database names.",
         )
-        .with_hint("start with the state folder that belongs to this database, or with an empty database")
+        .with_hint(format!(
+            "start with the state folder that belongs to this database, or with an empty database; or mend the folder: {}",
+            why.join(" ")
+        ))
         .because(refusal)
     })?;
-    cloud.authority.speaks_under(&root);
     Ok(())
 }
 
@@ -119,11 +136,13 @@ async fn publish_first_edition(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
     {
         return Ok(());
     }
-    let edition = first_edition(cloud)?;
-    cloud.authority.keep_root(&edition.root)?;
-    cloud.blobs.put(edition.deployer_json).await?;
-    let (now, files) = (cloud.world.now(), edition.files);
-    match cloud.store()?.tuf().publish(tenant, &files, now).await? {
+    let Founding {
+        edition,
+        deployer_json,
+    } = first_edition(cloud)?;
+    cloud.blobs.put(deployer_json).await?;
+    let (tuf, now) = (cloud.store()?.tuf(), cloud.world.now());
+    match tuf.publish(tenant, &edition, now).await? {
         Written::Updated => {
             tracing::info!(%tenant, "the first edition of the signed metadata was published")
         }

@@ -1,16 +1,13 @@
-//! What every publication of signed metadata has in common: the current targets, the list of deployer keys that the
-//! next ones name, and the snapshot and timestamp that name them.
+//! What every publication of signed metadata has in common: what stands and is built on, the list of deployer keys that
+//! the next targets name, and the snapshot and timestamp that name them.
 
 use std::num::NonZeroU64;
 
 use espalier_api::error::ErrorCode;
-use espalier_protocol::{
-    Digest, Tenant,
-    trust::{DEPLOYER_TARGET, DeployerKeys},
-};
-use espalier_store::{Metadata, Role};
+use espalier_protocol::{Digest, Tenant, trust::DEPLOYER_TARGET};
+use espalier_store::{Edition, Metadata, Newest, Role, Versions};
 use espalier_trust::{
-    deployer_target,
+    NotHeld, deployer_target,
     tuf::{
         SignedFile, TrustedRoot, TrustedTargets, TufError, read_targets, sign_snapshot,
         sign_timestamp,
@@ -20,7 +17,7 @@ use jiff::SignedDuration;
 
 use crate::{
     cloud::Cloud,
-    deployers::MAX_LIST_BYTES,
+    deployers::{self, ListError, MAX_LIST_BYTES},
     refusal::{Outcome, Refusal, sentence},
 };
 
@@ -49,76 +46,94 @@ pub(super) fn named(targets: &TrustedTargets) -> Metadata {
     }
 }
 
-/// The next snapshot and timestamp, which name these targets, signed with the keys that the root names.
-///
-/// # Errors
-/// `key_missing` when they are not here; `database_unavailable`.
-pub async fn freshness(
-    cloud: &Cloud,
-    tenant: &Tenant,
-    root: &TrustedRoot,
-    targets: &TrustedTargets,
-) -> Outcome<[Metadata; 2]> {
-    let (now, lifetimes) = (cloud.world.now(), &cloud.authority.lifetimes);
-    let keys = cloud.authority.under(root)?;
-    let version = next_version(cloud, tenant, Role::Snapshot).await?;
-    let ends = now + lifetimes.snapshot;
-    let snapshot =
-        sign_snapshot(root, targets, version, ends, &*keys.snapshot).map_err(Refusal::internal)?;
-    let version = next_version(cloud, tenant, Role::Timestamp).await?;
-    let ends = now + lifetimes.timestamp;
-    let timestamp = sign_timestamp(root, &snapshot, version, ends, &*keys.timestamp)
-        .map_err(Refusal::internal)?;
-    Ok([
-        metadata(Role::Snapshot, snapshot),
-        metadata(Role::Timestamp, timestamp),
-    ])
+/// What devices follow now, read at one moment. What is signed on it is published while it stands, or not at all.
+pub struct Standing {
+    /// The newest root.
+    pub root: TrustedRoot,
+    /// The newest targets.
+    pub targets: TrustedTargets,
+    versions: Versions,
 }
 
-async fn next_version(cloud: &Cloud, tenant: &Tenant, role: Role) -> Outcome<NonZeroU64> {
-    let newest = cloud
-        .store()?
-        .tuf()
-        .newest(tenant, role)
-        .await?
-        .map_or(0, |newest| newest.version);
-    NonZeroU64::new(newest + 1).ok_or_else(|| Refusal::internal("metadata versions ran out"))
+impl Standing {
+    /// Of the newest editions, which must hold under one another.
+    ///
+    /// # Errors
+    /// `internal` when they do not.
+    pub fn of(newest: &Newest) -> Outcome<Self> {
+        let root = TrustedRoot::read(&newest.root.bytes).map_err(Refusal::internal)?;
+        Ok(Self {
+            targets: read_targets(&root, &newest.targets.bytes).map_err(Refusal::internal)?,
+            root,
+            versions: newest.versions(),
+        })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `database_unavailable`, also while nothing was published yet.
+    pub async fn read(cloud: &Cloud, tenant: &Tenant) -> Outcome<Self> {
+        let newest = cloud.store()?.tuf().newest_of_all(tenant).await?;
+        Self::of(&newest.ok_or_else(Refusal::no_database_yet)?)
+    }
+
+    /// `files`, with the next snapshot and timestamp, which name these targets, signed with the keys that the root names.
+    ///
+    /// # Errors
+    /// `key_missing` when they are not here.
+    pub fn edition(
+        &self,
+        cloud: &Cloud,
+        root: &TrustedRoot,
+        targets: &TrustedTargets,
+        mut files: Vec<Metadata>,
+    ) -> Outcome<Edition> {
+        let (now, lifetimes) = (cloud.world.now(), &cloud.authority.lifetimes);
+        let (keys, on) = (cloud.authority.under(root)?, self.versions);
+        let (version, ends) = (after(on.snapshot)?, now + lifetimes.snapshot);
+        let snapshot = sign_snapshot(root, targets, version, ends, &*keys.snapshot)
+            .map_err(Refusal::internal)?;
+        let (version, ends) = (after(on.timestamp)?, now + lifetimes.timestamp);
+        let timestamp = sign_timestamp(root, &snapshot, version, ends, &*keys.timestamp)
+            .map_err(Refusal::internal)?;
+        files.push(metadata(Role::Snapshot, snapshot));
+        files.push(metadata(Role::Timestamp, timestamp));
+        Ok(Edition { on, files })
+    }
 }
 
-/// The current targets, under the root that they were signed under.
-pub(super) async fn newest_targets(
-    cloud: &Cloud,
-    tenant: &Tenant,
-    root: &TrustedRoot,
-) -> Outcome<Option<TrustedTargets>> {
-    let current = cloud.store()?.tuf().newest(tenant, Role::Targets).await?;
-    current
-        .map(|newest| read_targets(root, &newest.bytes))
-        .transpose()
-        .map_err(Refusal::internal)
+fn after(version: u64) -> Outcome<NonZeroU64> {
+    let next = NonZeroU64::MIN.checked_add(version);
+    next.ok_or_else(|| Refusal::internal("metadata versions ran out"))
 }
 
-/// The list of deployer keys that the next targets should name: the current one, as long as it names the newest key
-/// that is here; else all that are here, so that one can replace the other. A key that was let go is not proposed again.
+/// The list of deployer keys that the next targets should name: the current one, with those of our keys that sort after
+/// the last of ours that it names. What sorts before was let go, or never named: it is not proposed again. Where it
+/// names none of ours, all of ours take over.
 pub(super) async fn proposed_deployer_list(cloud: &Cloud, tenant: &Tenant) -> Outcome<Vec<u8>> {
-    let own = cloud.authority.keys().deployer_keys();
-    let root = cloud.root(tenant).await?;
-    let current = newest_targets(cloud, tenant, &root).await?;
-    if let Some(digest) = current.and_then(|current| current.digest(DEPLOYER_TARGET)) {
+    let mut own = cloud.authority.keys().deployer_keys();
+    let current = Standing::read(cloud, tenant).await?.targets;
+    if let Some(digest) = current.digest(DEPLOYER_TARGET) {
         let list = cloud.blobs.load(digest, MAX_LIST_BYTES).await?;
-        let named: DeployerKeys = serde_json::from_slice(&list).map_err(Refusal::internal)?;
-        if own.last().is_some_and(|newest| named.keys.contains(newest)) {
-            return Ok(list.to_vec());
+        let named = deployers::parse_list(&list).map_err(Refusal::internal)?;
+        if let Some(last) = own.iter().rposition(|key| named.keys.contains(key)) {
+            let later = own.split_off(last + 1);
+            if later.is_empty() {
+                return Ok(list.to_vec());
+            }
+            own = named.keys.into_iter().chain(later).collect();
         }
     }
     let (_, list) = deployer_target(&own).map_err(Refusal::internal)?;
     Ok(list)
 }
 
-/// The list of deployer keys that targets name is there before anybody can ask for it, and this server can speak
-/// by it.
+/// The list of deployer keys that targets name is there before anybody can ask for it, devices can read it, and this
+/// server can speak by it under that root.
 pub(super) async fn keep_deployer_list(
     cloud: &Cloud,
+    root: &TrustedRoot,
     targets: &TrustedTargets,
     offered: Option<&str>,
 ) -> Outcome<()> {
@@ -128,17 +143,15 @@ pub(super) async fn keep_deployer_list(
             "The targets name no deployer keys.",
         )
     })?;
-    let (_, own) =
-        deployer_target(&cloud.authority.keys().deployer_keys()).map_err(Refusal::internal)?;
+    let keys = cloud.authority.keys();
+    let (_, own) = deployer_target(&keys.deployer_keys()).map_err(Refusal::internal)?;
     let mut known = offered
         .map(|text| text.as_bytes().to_vec())
         .into_iter()
         .chain([own]);
-    let list = match known.find(|list| Digest::of(list) == digest) {
-        Some(list) => {
-            cloud.blobs.put(list.clone()).await?;
-            list
-        }
+    let new = known.find(|list| Digest::of(list) == digest);
+    let list = match &new {
+        Some(list) => list.clone(),
         None => cloud
             .blobs
             .load(digest, MAX_LIST_BYTES)
@@ -146,11 +159,30 @@ pub(super) async fn keep_deployer_list(
             .map_err(|_| others_deploy())?
             .to_vec(),
     };
-    let keys: DeployerKeys = serde_json::from_slice(&list).map_err(|_| others_deploy())?;
-    match cloud.authority.keys().deployer(&keys) {
-        Some(_) => Ok(()),
-        None => Err(others_deploy()),
+    let named = deployers::parse_list(&list).map_err(unreadable)?;
+    keys.deployer(&named, root.trust())
+        .map_err(|error| match &error {
+            NotHeld::InTheClear { .. } => in_the_clear(&error),
+            _ => others_deploy(),
+        })?;
+    if let Some(list) = new {
+        cloud.blobs.put(list).await?;
     }
+    Ok(())
+}
+
+fn unreadable(why: ListError) -> Refusal {
+    Refusal::new(
+        ErrorCode::InvalidSignature,
+        format!("Devices could not read the list of deployer keys that the targets name: {why}."),
+    )
+    .with_hint("have it written by `espalier keys targets next` or `espalier release sign`")
+}
+
+fn in_the_clear(error: &NotHeld) -> Refusal {
+    Refusal::new(ErrorCode::InvalidSignature, sentence(error)).with_hint(
+        "make another one on the server with `espalier keys generate`, which asks for a passphrase, and name that one",
+    )
 }
 
 fn others_deploy() -> Refusal {
@@ -163,11 +195,10 @@ fn others_deploy() -> Refusal {
 
 /// Whether other deployer keys speak from now on.
 pub(super) fn deployer_keys(
-    current: Option<&TrustedTargets>,
+    current: &TrustedTargets,
     next: &TrustedTargets,
 ) -> espalier_store::DeployerKeys {
-    let keys = |targets: &TrustedTargets| targets.digest(DEPLOYER_TARGET);
-    match current.and_then(keys) == keys(next) {
+    match current.digest(DEPLOYER_TARGET) == next.digest(DEPLOYER_TARGET) {
         true => espalier_store::DeployerKeys::Same,
         false => espalier_store::DeployerKeys::Changed,
     }

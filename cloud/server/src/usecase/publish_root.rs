@@ -2,18 +2,18 @@
 
 use espalier_api::{
     error::ErrorCode,
-    tuf::{PublishRoot, PublishTargets, TufTargetsView},
+    tuf::{PublishRoot, TufTargetsView},
 };
 use espalier_domain::principal::Principal;
 use espalier_protocol::Tenant;
-use espalier_store::{Metadata, Role, Written};
+use espalier_store::{Edition, Metadata, Role, Written};
 use espalier_trust::tuf::{
     ChainError, TrustedRoot, TrustedTargets, TufError, accept_root, read_targets,
 };
 
 use super::{
     announce, current_targets,
-    publication::{LEAST_LIFE, TRIES, freshness, named, newest_targets},
+    publication::{LEAST_LIFE, Standing, TRIES, named},
     publish_targets::{overtaken, signed_anew},
     record,
 };
@@ -34,35 +34,23 @@ pub async fn publish_root(
     request: PublishRoot,
 ) -> Outcome<TufTargetsView> {
     cloud.authority.look_again().await?;
-    let current = cloud.root(&who.tenant).await?;
-    let good_until = cloud.world.now() + LEAST_LIFE;
-    let next = accept_root(&current, request.root_json.as_bytes(), good_until).map_err(refused)?;
-    cloud.authority.under(&next)?;
-    let mut written = Written::NotUpdated;
     for _ in 0..TRIES {
-        let files = edition(
-            cloud,
-            &who.tenant,
-            &current,
-            &next,
-            request.targets.as_ref(),
-        )
-        .await?;
-        let now = cloud.world.now();
-        written = cloud
-            .store()?
-            .tuf()
-            .publish_anew(&who.tenant, &files, now)
-            .await?;
-        if written == Written::Updated {
-            break;
+        let Signed {
+            next,
+            targets,
+            edition,
+        } = signed(cloud, &who.tenant, &request).await?;
+        let (tuf, now) = (cloud.store()?.tuf(), cloud.world.now());
+        if tuf.publish_anew(&who.tenant, &edition, now).await? == Written::Updated {
+            cloud.authority.deployers.forget(&who.tenant, targets);
+            return published(cloud, who, &next).await;
         }
     }
-    if written != Written::Updated {
-        return Err(overtaken());
-    }
-    cloud.authority.deployers.forget(&who.tenant);
-    keep_beside_keys(cloud, &next);
+    Err(overtaken())
+}
+
+async fn published(cloud: &Cloud, who: &Principal, next: &TrustedRoot) -> Outcome<TufTargetsView> {
+    keep_beside_keys(cloud, next);
     let version = next.version();
     let detail = serde_json::json!({ "root_version": version });
     record(cloud, who, "root.publish", version, detail.clone()).await?;
@@ -71,43 +59,50 @@ pub async fn publish_root(
 }
 
 /// Devices follow the root already; who signs releases on this machine only has to be given it by hand.
-fn keep_beside_keys(cloud: &Cloud, root: &TrustedRoot) {
+pub fn keep_beside_keys(cloud: &Cloud, root: &TrustedRoot) {
     if let Err(refusal) = cloud.authority.keep_root(root) {
         let causes = refusal.causes();
         tracing::warn!(
             version = root.version(),
             causes,
-            "the root is published, and could not be kept beside the keys"
+            "devices follow the root, and it could not be kept beside the keys"
         );
     }
 }
 
 /// All that is published together.
-async fn edition(
-    cloud: &Cloud,
-    tenant: &Tenant,
-    current: &TrustedRoot,
-    next: &TrustedRoot,
-    offered: Option<&PublishTargets>,
-) -> Outcome<Vec<Metadata>> {
+struct Signed {
+    next: TrustedRoot,
+    /// The version of the targets from then on.
+    targets: u64,
+    edition: Edition,
+}
+
+async fn signed(cloud: &Cloud, tenant: &Tenant, request: &PublishRoot) -> Outcome<Signed> {
+    let standing = Standing::read(cloud, tenant).await?;
+    let good_until = cloud.world.now() + LEAST_LIFE;
+    let offered = request.root_json.as_bytes();
+    let next = accept_root(&standing.root, offered, good_until).map_err(refused)?;
+    cloud.authority.under(&next)?;
     let mut files = vec![Metadata {
         role: Role::Root,
         version: next.version().get(),
         expires_at: next.expires(),
         bytes: next.bytes().to_vec(),
     }];
-    let before = newest_targets(cloud, tenant, current).await?;
-    let targets = match (offered, before) {
-        (Some(offered), before) => {
-            let targets = signed_anew(cloud, next, before.as_ref(), offered).await?;
+    let targets = match &request.targets {
+        Some(offered) => {
+            let targets = signed_anew(cloud, &next, &standing.targets, offered).await?;
             files.push(named(&targets));
             targets
         }
-        (None, Some(before)) => still_hold(next, &before)?,
-        (None, None) => return Err(Refusal::no_database_yet()),
+        None => still_hold(&next, &standing.targets)?,
     };
-    files.extend(freshness(cloud, tenant, next, &targets).await?);
-    Ok(files)
+    Ok(Signed {
+        targets: targets.version().get(),
+        edition: standing.edition(cloud, &next, &targets, files)?,
+        next,
+    })
 }
 
 /// Devices are never left with targets that the new root does not vouch for.

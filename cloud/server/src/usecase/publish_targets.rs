@@ -10,10 +10,7 @@ use espalier_trust::tuf::{TrustedRoot, TrustedTargets, accept_targets};
 
 use super::{
     current_targets,
-    publication::{
-        LEAST_LIFE, TRIES, deployer_keys, freshness, keep_deployer_list, named, newest_targets,
-        refused,
-    },
+    publication::{LEAST_LIFE, Standing, TRIES, deployer_keys, keep_deployer_list, named, refused},
     record,
 };
 use crate::{
@@ -32,31 +29,29 @@ pub async fn publish_targets(
     request: PublishTargets,
 ) -> Outcome<TufTargetsView> {
     cloud.authority.look_again().await?;
-    let root = cloud.root(&who.tenant).await?;
-    let mut written = Written::NotUpdated;
     for _ in 0..TRIES {
-        let current = newest_targets(cloud, &who.tenant, &root).await?;
-        let targets = signed_anew(cloud, &root, current.as_ref(), &request).await?;
-        let [snapshot, timestamp] = freshness(cloud, &who.tenant, &root, &targets).await?;
-        let files = [named(&targets), snapshot, timestamp];
+        let standing = Standing::read(cloud, &who.tenant).await?;
+        let (root, current) = (&standing.root, &standing.targets);
+        let targets = signed_anew(cloud, root, current, &request).await?;
+        let edition = standing.edition(cloud, root, &targets, vec![named(&targets)])?;
         let (tuf, now) = (cloud.store()?.tuf(), cloud.world.now());
-        written = match deployer_keys(current.as_ref(), &targets) {
-            DeployerKeys::Same => tuf.publish(&who.tenant, &files, now).await?,
-            DeployerKeys::Changed => tuf.publish_anew(&who.tenant, &files, now).await?,
+        let written = match deployer_keys(current, &targets) {
+            DeployerKeys::Same => tuf.publish(&who.tenant, &edition, now).await?,
+            DeployerKeys::Changed => tuf.publish_anew(&who.tenant, &edition, now).await?,
         };
         if written == Written::Updated {
-            break;
+            let version = targets.version().get();
+            cloud.authority.deployers.forget(&who.tenant, version);
+            return published(cloud, who, version).await;
         }
     }
-    if written != Written::Updated {
-        return Err(overtaken());
-    }
-    cloud.authority.deployers.forget(&who.tenant);
-    let view = current_targets(cloud, who).await?;
-    let version = view.targets_version;
+    Err(overtaken())
+}
+
+async fn published(cloud: &Cloud, who: &Principal, version: u64) -> Outcome<TufTargetsView> {
     let detail = serde_json::json!({ "targets_version": version });
     record(cloud, who, "targets.publish", version, detail).await?;
-    Ok(view)
+    current_targets(cloud, who).await
 }
 
 /// Targets that say again what the current ones say, the deployer's keys aside.
@@ -66,20 +61,20 @@ pub async fn publish_targets(
 pub(super) async fn signed_anew(
     cloud: &Cloud,
     root: &TrustedRoot,
-    current: Option<&TrustedTargets>,
+    current: &TrustedTargets,
     request: &PublishTargets,
 ) -> Outcome<TrustedTargets> {
     let good_until = cloud.world.now() + LEAST_LIFE;
     let offered = request.targets_json.as_bytes();
-    let targets = accept_targets(root, current, offered, &[], good_until).map_err(refused)?;
-    if current.is_some_and(|current| current.file_names() != targets.file_names()) {
+    let targets = accept_targets(root, Some(current), offered, &[], good_until).map_err(refused)?;
+    if current.file_names() != targets.file_names() {
         return Err(Refusal::new(
             ErrorCode::InvalidSignature,
             "The targets name files that the current ones do not name.",
         )
         .with_hint("a new release is handed in as the signature of that release"));
     }
-    keep_deployer_list(cloud, &targets, request.deployer_json.as_deref()).await?;
+    keep_deployer_list(cloud, root, &targets, request.deployer_json.as_deref()).await?;
     Ok(targets)
 }
 

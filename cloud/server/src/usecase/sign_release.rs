@@ -11,10 +11,8 @@ use espalier_trust::tuf::{TargetFile, TrustedRoot, TrustedTargets, accept_target
 
 use super::{
     announce,
-    publication::{
-        LEAST_LIFE, TRIES, deployer_keys, freshness, keep_deployer_list, named, newest_targets,
-        refused,
-    },
+    publication::{LEAST_LIFE, Standing, TRIES, deployer_keys, keep_deployer_list, named, refused},
+    publish_targets::overtaken,
     record, show_release,
 };
 use crate::{
@@ -81,42 +79,35 @@ async fn publish(
     document: &[u8],
     signature: &ReleaseSignature,
 ) -> Outcome<u64> {
-    let root = cloud.root(tenant).await?;
-    let mut outcome = SignOutcome::Overtaken;
-    let mut version = 0;
     for _ in 0..TRIES {
-        let current = newest_targets(cloud, tenant, &root).await?;
-        let targets = accept(cloud, &root, current.as_ref(), document, signature)?;
-        keep_deployer_list(cloud, &targets, None).await?;
+        let standing = Standing::read(cloud, tenant).await?;
+        let (root, current) = (&standing.root, &standing.targets);
+        let targets = accept(cloud, root, current, document, signature)?;
+        keep_deployer_list(cloud, root, &targets, None).await?;
         cloud.blobs.put(document.to_vec()).await?;
-        let [snapshot, timestamp] = freshness(cloud, tenant, &root, &targets).await?;
-        let edition = [named(&targets), snapshot, timestamp];
-        version = targets.version().get();
-        outcome = cloud
-            .store()?
-            .releases()
-            .sign(
-                tenant,
-                id,
-                version,
-                &edition,
-                deployer_keys(current.as_ref(), &targets),
-                cloud.world.now(),
-            )
+        let edition = standing.edition(cloud, root, &targets, vec![named(&targets)])?;
+        let (version, deployer) = (targets.version().get(), deployer_keys(current, &targets));
+        let (releases, now) = (cloud.store()?.releases(), cloud.world.now());
+        let outcome = releases
+            .sign(tenant, id, version, &edition, deployer, now)
             .await?;
-        if outcome != SignOutcome::Overtaken {
-            break;
+        match outcome {
+            SignOutcome::Overtaken => {}
+            SignOutcome::Signed => {
+                cloud.authority.deployers.forget(tenant, version);
+                return Ok(version);
+            }
+            SignOutcome::AlreadySigned => return Err(signed_already(id)),
+            SignOutcome::Absent => return Err(Refusal::absent(format!("release {id}"))),
         }
     }
-    judge(outcome, id)?;
-    cloud.authority.deployers.forget(tenant);
-    Ok(version)
+    Err(overtaken())
 }
 
 fn accept(
     cloud: &Cloud,
     root: &TrustedRoot,
-    current: Option<&TrustedTargets>,
+    current: &TrustedTargets,
     document: &[u8],
     signature: &ReleaseSignature,
 ) -> Outcome<TrustedTargets> {
@@ -128,7 +119,7 @@ fn accept(
     let good_until = cloud.world.now() + LEAST_LIFE;
     accept_targets(
         root,
-        current,
+        Some(current),
         signature.targets_json.as_bytes(),
         &[file],
         good_until,
@@ -136,18 +127,9 @@ fn accept(
     .map_err(refused)
 }
 
-fn judge(outcome: SignOutcome, id: ReleaseId) -> Outcome<()> {
-    match outcome {
-        SignOutcome::Signed => Ok(()),
-        SignOutcome::AlreadySigned => Err(Refusal::new(
-            ErrorCode::ActionNotAllowed,
-            format!("Release {id} is signed already."),
-        )),
-        SignOutcome::Overtaken => Err(Refusal::new(
-            ErrorCode::Conflict,
-            "Another release was signed meanwhile.",
-        )
-        .with_hint("fetch the current targets and sign again")),
-        SignOutcome::Absent => Err(Refusal::absent(format!("release {id}"))),
-    }
+fn signed_already(id: ReleaseId) -> Refusal {
+    Refusal::new(
+        ErrorCode::ActionNotAllowed,
+        format!("Release {id} is signed already."),
+    )
 }

@@ -140,3 +140,37 @@ async fn encrypted_keys_without_their_passphrase_stop_the_start_with_words() {
         assert!(said.contains(words), "{words}: {said}");
     }
 }
+
+/// A restored state folder without the server's keys: a development stack in their place would be founded for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn ceremony_whose_keys_are_missing_stops_the_start_and_stays_as_it_is() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Ceremony {
+        state,
+        release_keys,
+    } = Ceremony::held();
+    let keys = state.path().join("keys");
+    let names = || {
+        let entries = std::fs::read_dir(&keys).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for name in names() {
+        if name.to_str().unwrap().ends_with(".key.json") {
+            std::fs::remove_file(keys.join(name)).unwrap();
+        }
+    }
+    let (left, root) = (names(), std::fs::read(keys.join("1.root.json")).unwrap());
+    let refused = async |folder: &Path, passphrase| {
+        let said = format!("{:#}", Stack::refused(folder, passphrase).await);
+        assert!(said.contains("there is no snapshot key"), "{said}");
+        assert!(said.contains("for a development stack only"), "{said}");
+    };
+    refused(state.path(), None).await;
+    assert_eq!(names(), left, "nothing was made");
+    assert_eq!(std::fs::read(keys.join("1.root.json")).unwrap(), root);
+
+    let empty = tempdir().unwrap();
+    let file = secret(release_keys.path(), PASSPHRASE);
+    refused(empty.path(), Some(file)).await;
+}

@@ -431,6 +431,12 @@ async fn deployer_key_that_was_let_go_is_not_proposed_again() {
         [fresh],
         "the old key's file still lies there"
     );
+    let third = server_key(&stack, "deployer.newer.key.json").key();
+    assert_eq!(
+        proposed().await.keys,
+        [fresh, third],
+        "a newer key brings the old one back"
+    );
     stack.stop().await;
     workshop.postgres.stop().await;
 }

@@ -1,11 +1,15 @@
 //! New keys for a running fleet: every role in turn, a device that was away meanwhile, and what is refused.
 
-use espalier_api::{claim::CreateClaim, error::ErrorCode, tuf::TufTargetsView};
-use espalier_protocol::enrol::Role;
+use espalier_api::{
+    claim::CreateClaim,
+    error::ErrorCode,
+    tuf::{PublishTargets, TufTargetsView},
+};
+use espalier_protocol::{enrol::Role, trust::DEPLOYER_TARGET};
 use espalier_trust::{
     draft::RootChange,
     keys::{KeySource, PublicHalf},
-    tuf::{RoleHolders, RootPlan, TufRole, sign_root},
+    tuf::{RoleHolders, RootPlan, TargetFile, TufRole, read_targets, sign_root, sign_targets},
 };
 use reqwest::Method;
 
@@ -145,6 +149,10 @@ async fn root_that_devices_would_refuse_is_refused_here_first() {
         assert_eq!(refused.code, ErrorCode::InvalidRoot, "{refused:?}");
         assert!(refused.detail.contains(words), "{words}: {refused:?}");
     }
+    let mut padded = signed(plan(&|_| ()), &owner);
+    padded.push_str(&" ".repeat(600 * 1024));
+    let refused = problem(hand_in(&stack, &padded, None).await).await;
+    assert_eq!(refused.code, ErrorCode::TooLarge, "{refused:?}");
 
     let elsewhere = key();
     let old = current.plan().unwrap().timestamp.keys[0].id();
@@ -178,6 +186,23 @@ async fn targets_that_silence_the_server_or_smuggle_a_file_are_refused() {
         refused.detail.contains("other deployer keys"),
         "{refused:?}"
     );
+
+    // Devices read one format only, however well the list is signed.
+    let (own, far) = (held(&keys, "deployer.key.json", None), next_year());
+    let list = serde_json::json!({ "format": 2, "keys": [own.public_key()] }).to_string();
+    let file = TargetFile::new(DEPLOYER_TARGET, list.as_bytes()).unwrap();
+    let view: TufTargetsView = stack.get("/tuf/targets").await;
+    let trusted = root(&stack).await;
+    let named = read_targets(&trusted, view.targets_json.unwrap().as_bytes()).unwrap();
+    let signed = sign_targets(&trusted, Some(&named), &[file], far, &[&owner]).unwrap();
+    let unreadable = PublishTargets {
+        targets_json: String::from_utf8(signed.bytes).unwrap(),
+        deployer_json: Some(list),
+    };
+    let refused = stack.call(Method::POST, "/tuf/targets", Some(&unreadable));
+    let refused = problem(refused.await).await;
+    assert_eq!(refused.code, ErrorCode::InvalidSignature, "{refused:?}");
+    assert!(refused.detail.contains("could not read"), "{refused:?}");
 
     let thief = key();
     let change = RootChange::Add {

@@ -4,7 +4,7 @@ use espalier_domain::release::Release;
 use espalier_domain::rollout::Verb;
 use espalier_protocol::desired::Action;
 use espalier_protocol::report::Installed;
-use espalier_store::{DeployerKeys, SignOutcome, Signed, Store, ToCompose, Written};
+use espalier_store::{DeployerKeys, Edition, SignOutcome, Signed, Store, ToCompose, Written};
 use futures::future::join_all;
 
 use crate::database::fresh;
@@ -234,9 +234,9 @@ async fn other_deployer_keys_have_every_state_signed_anew() {
     let drafts = [0; 3].map(|_| draft_release(store, &version, &builds));
     let [first, same, changed] = join_all(drafts).await.try_into().unwrap();
     let sign = async |release: &Release, version, deployer| {
-        let releases = store.releases();
+        let (releases, nothing) = (store.releases(), Edition::default());
         let outcome = releases
-            .sign(&acme(), release.id(), version, &[], deployer, now())
+            .sign(&acme(), release.id(), version, &nothing, deployer, now())
             .await;
         assert_eq!(outcome.unwrap(), SignOutcome::Signed);
     };

@@ -19,8 +19,8 @@ use espalier_protocol::report::{Activation, AssignmentProgress, Installed, Model
 use espalier_protocol::trust::PublicKey;
 use espalier_protocol::{DeviceIdentity, DeviceName, Digest, Tenant};
 use espalier_store::{
-    CertificateRecord, DeployerKeys, EnrolOutcome, Enrolment, NewClaim, NewRelease, SignOutcome,
-    StartOutcome, Store, StoreError,
+    CertificateRecord, DeployerKeys, Edition, EnrolOutcome, Enrolment, NewClaim, NewRelease,
+    SignOutcome, StartOutcome, Store, StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -232,7 +232,14 @@ pub async fn signed_release(store: &Store) -> Release {
     let release = draft_release(store, &version, &[build]).await;
     let signed = store
         .releases()
-        .sign(&acme(), release.id(), 2, &[], DeployerKeys::Same, now())
+        .sign(
+            &acme(),
+            release.id(),
+            2,
+            &Edition::default(),
+            DeployerKeys::Same,
+            now(),
+        )
         .await
         .unwrap();
     assert_eq!(signed, SignOutcome::Signed);

@@ -29,8 +29,12 @@ use tough::schema::{Role, Signature, Signed};
 
 use crate::keys::{KeyError, KeySource};
 
-/// Largest metadata file that is parsed; devices take no larger one either. Stops endless data.
+/// Largest metadata file that is parsed. Stops endless data, and stays below what devices take of targets (4 MiB).
 pub const MAX_METADATA_BYTES: usize = 2 * 1024 * 1024;
+
+/// Largest root that is parsed: devices take no larger one. Neither blanks nor foreign signatures are signed, so whoever
+/// hands in a good root could pad it, and devices would never come past it.
+pub const MAX_ROOT_BYTES: usize = 512 * 1024;
 
 /// The specification's version that our files state.
 const SPEC_VERSION: &str = "1.0.0";
@@ -50,13 +54,15 @@ pub struct SignedFile {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TufError {
-    /// Larger than [`MAX_METADATA_BYTES`].
-    #[error("the {role} metadata has {bytes} bytes, at most {MAX_METADATA_BYTES} are read")]
+    /// Larger than [`MAX_METADATA_BYTES`], or than [`MAX_ROOT_BYTES`].
+    #[error("the {role} metadata has {bytes} bytes, at most {limit} are read")]
     TooLarge {
         /// Which role.
         role: &'static str,
         /// How large.
         bytes: usize,
+        /// The most that is read.
+        limit: usize,
     },
     /// Not metadata of that role.
     #[error("this is no {role} metadata: {reason}")]
@@ -200,10 +206,19 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     role: &'static str,
 ) -> Result<T, TufError> {
-    if bytes.len() > MAX_METADATA_BYTES {
+    parse_within(MAX_METADATA_BYTES, bytes, role)
+}
+
+fn parse_within<T: serde::de::DeserializeOwned>(
+    limit: usize,
+    bytes: &[u8],
+    role: &'static str,
+) -> Result<T, TufError> {
+    if bytes.len() > limit {
         return Err(TufError::TooLarge {
             role,
             bytes: bytes.len(),
+            limit,
         });
     }
     serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))

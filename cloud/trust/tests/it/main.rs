@@ -9,6 +9,7 @@ mod bundle;
 mod ca;
 mod deployer;
 mod fixture;
+mod keyring;
 mod keys;
 mod rotation;
 mod tuf;

@@ -6,7 +6,9 @@ use espalier_fuzz_targets::fixture::{cloud, now};
 use espalier_protocol::report::Attack;
 use espalier_slots::trust::{Metadata, TrustError};
 use espalier_slots::{Anchor, Disk, Store};
-use espalier_trust::tuf::{MAX_METADATA_BYTES, TrustedRoot, TufError, accept_targets};
+use espalier_trust::tuf::{
+    MAX_METADATA_BYTES, MAX_ROOT_BYTES, TrustedRoot, TufError, accept_targets,
+};
 
 fn honest(file: &str) -> Option<Vec<u8>> {
     let cloud = cloud();
@@ -65,7 +67,7 @@ fn oversized_metadata_of_every_role_are_refused_and_block_no_honest_ones() {
 fn oversized_uploads_are_refused_before_they_are_read() {
     let cloud = cloud();
     let mut root = cloud.first.root.bytes.clone();
-    root.resize(MAX_METADATA_BYTES + 1, b' ');
+    root.resize(MAX_ROOT_BYTES + 1, b' ');
     assert!(matches!(
         TrustedRoot::read(&root),
         Err(TufError::TooLarge { .. })

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use espalier_api::tuf::TufTargetsView;
-use espalier_protocol::trust::DEPLOYER_TARGET;
-use espalier_trust::draft::{Document, TargetsDraft};
+use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
+use espalier_trust::draft::{Document, DraftError, TargetsDraft};
 use espalier_trust::keys::PublicHalf;
 use espalier_trust::{Lifetimes, deployer_target};
 use jiff::Timestamp;
@@ -52,16 +52,19 @@ impl Next {
     /// Drafts them.
     ///
     /// # Errors
-    /// When the current targets do not hold under the root, or a file is no public half.
+    /// When the current targets do not hold under the root, a file is no public half, or its key is a development key and
+    /// the root a production root.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
         let now = context.output.now();
         let previous = self.previous_root.as_deref().map(root).transpose()?;
         let current = self.current(&context).await?;
+        let root = root(&self.root)?;
+        let documents = self.documents(root.trust())?;
         let draft = TargetsDraft::next(
-            root(&self.root)?,
+            root,
             previous,
             current.as_deref(),
-            self.documents()?,
+            documents,
             self.expires.unwrap_or(now + Lifetimes::default().targets),
         )
         .map_err(refused)?;
@@ -82,13 +85,18 @@ impl Next {
         Ok(view.targets_json.map(String::into_bytes))
     }
 
-    fn documents(&self) -> Result<Vec<Document>, Failure> {
+    /// Under a production root no key may deploy that lies in the clear.
+    fn documents(&self, trust: TrustLevel) -> Result<Vec<Document>, Failure> {
         if self.deployer.is_empty() {
             return Ok(Vec::new());
         }
         let mut keys = Vec::new();
         for file in &self.deployer {
-            keys.push(public_half(file)?);
+            let half = public_half(file)?;
+            if (trust, half.trust()) == (TrustLevel::Production, TrustLevel::Development) {
+                return Err(refused(DraftError::DevelopmentKey { key: half.id() }));
+            }
+            keys.push(half);
         }
         let keys: Vec<_> = keys.iter().map(PublicHalf::key).collect();
         let (_, json) = deployer_target(&keys).map_err(|error| refused(error.into()))?;
