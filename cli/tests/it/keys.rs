@@ -1,5 +1,8 @@
 //! The key ceremony as holders hold it: files that go from hand to hand, on machines without a server.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::Value;
 
 use crate::support::{Run, espalier_in};
@@ -115,21 +118,40 @@ fn two_of_three_holders_make_a_root_and_the_next_one() {
     );
 }
 
-#[test]
-fn draft_over_a_root_that_the_signer_does_not_know_gets_no_signature() {
-    let table = first_root();
-    table.says("keys root next 1.root.json");
-    let sign = "keys root sign 2.root.draft.json --key alice.key.json";
-    table.fails(sign, 2, "follows root version 1");
-    // Another root of the same version: what the draft says of it would be another's story.
-    let other = first_root();
-    std::fs::copy(other.at("1.root.json"), table.at("other.root.json")).unwrap();
-    let other = format!("{sign} --current other.root.json");
-    table.fails(&other, 7, "does not stand on the root");
+/// The table of a thief who knows the holders' public halves: on it lies a root version 1 of the thief's making, which
+/// names them all beside keys of the thief, is signed by the thief alone, and looks to the next root like the real one.
+fn thieves_table(honest: &Table) -> Table {
+    let table = Table::laid(&["thief", "fence", "mole"]);
+    for public in ["alice", "bob", "carol", "targets", "snapshot", "timestamp"] {
+        let file = format!("{public}.pub.json");
+        std::fs::copy(honest.at(&file), table.at(&file)).unwrap();
+    }
+    let all = FIRST.replace("--root-threshold 2", "--root thief.pub.json");
+    table.says(&format!("{all} --targets fence.pub.json"));
+    table.says("keys root sign 1.root.draft.json --key thief.key.json");
+    table
 }
 
 #[test]
-fn targets_under_a_root_before_that_the_signer_does_not_know_get_no_signature() {
+fn root_over_a_forged_current_one_gets_no_signature() {
+    let table = first_root();
+    let thieves = thieves_table(&table);
+    thieves.says("keys root next 1.root.json --threshold root 2");
+    let draft = "2.root.draft.json";
+    std::fs::copy(thieves.at(draft), table.at(draft)).unwrap();
+    let shown = table.says("keys root show 2.root.draft.json").stdout;
+    let thief = &thieves.id("thief")[..16];
+    assert!(!shown.contains(&format!("adds {thief}")), "{shown}");
+
+    let sign = "keys root sign 2.root.draft.json --key alice.key.json";
+    table.fails(sign, 2, "follows root version 1");
+    let known = format!("{sign} --current 1.root.json");
+    table.fails(&known, 7, "does not stand on the root");
+}
+
+/// From version 2 on a root carries signatures of real holders, so that it follows a forged one before it, too.
+#[test]
+fn targets_over_a_forged_root_before_get_no_signature() {
     let table = first_root();
     table.says("keys targets next --root 1.root.json --first --deployer later.pub.json");
     table.says("keys targets sign 1.targets.draft.json --key targets.key.json --root 1.root.json");
@@ -139,16 +161,46 @@ fn targets_under_a_root_before_that_the_signer_does_not_know_get_no_signature() 
             "keys root sign 2.root.draft.json --key {holder}.key.json --current 1.root.json"
         ));
     }
-    table.says(
-        "keys targets next --root 2.root.json --previous-root 1.root.json --current 1.targets.json",
-    );
+    let thieves = thieves_table(&table);
+    std::fs::copy(table.at("2.root.json"), thieves.at("2.root.json")).unwrap();
+    let next =
+        "keys targets next --root 2.root.json --previous-root 1.root.json --current 1.targets.json";
+    thieves.says("keys targets next --root 1.root.json --first --deployer mole.pub.json");
+    thieves.says("keys targets sign 1.targets.draft.json --key fence.key.json --root 1.root.json");
+    thieves.says(next);
+    let draft = "2.targets.draft.json";
+    std::fs::copy(thieves.at(draft), table.at(draft)).unwrap();
+    let shown = table.says("keys targets show 2.targets.draft.json").stdout;
+    assert!(shown.contains("keeps the deployer's keys"), "{shown}");
+
     let sign = "keys targets sign 2.targets.draft.json --key targets.key.json --root 2.root.json";
     table.fails(sign, 2, "signed under root version 1");
-    let other = format!("{sign} --previous-root 2.root.json");
-    table.fails(&other, 7, "does not answer to the root");
-    let said = table.says(&format!("{sign} --previous-root 1.root.json"));
+    let known = format!("{sign} --previous-root 1.root.json");
+    table.fails(&known, 7, "does not answer to the root");
+
+    std::fs::remove_file(table.at(draft)).unwrap();
+    table.says(next);
+    let said = table.says(&known);
     let words = "the current targets are signed under root version 1";
     assert!(said.stderr.contains(words), "{}", said.stderr);
+}
+
+#[test]
+fn finished_file_of_another_draft_is_not_overwritten() {
+    let table = first_root();
+    let finished = std::fs::read(table.at("1.root.json")).unwrap();
+    table.says(&format!("{FIRST} --into again.json --expires 2090-01-01"));
+    table.says("keys root sign again.json --key alice.key.json");
+    let last = "keys root sign again.json --key bob.key.json";
+    table.fails(last, 2, "1.root.json is already there");
+    assert_eq!(std::fs::read(table.at("1.root.json")).unwrap(), finished);
+    std::fs::remove_file(table.at("1.root.json")).unwrap();
+    table.says(last);
+
+    table.says("keys targets next --root 1.root.json --first --deployer later.pub.json");
+    std::fs::write(table.at("1.targets.json"), "another's").unwrap();
+    let sign = "keys targets sign 1.targets.draft.json --key targets.key.json --root 1.root.json";
+    table.fails(sign, 2, "1.targets.json is already there");
 }
 
 #[test]
@@ -224,7 +276,9 @@ fn encrypted_key_opens_with_its_passphrase_only_and_is_never_overwritten() {
         ("wrong", "seven quiet plum trees"),
         ("short", "pear"),
     ] {
-        std::fs::write(table.at(file), format!("{words}\n")).unwrap();
+        let file = table.at(file);
+        std::fs::write(&file, format!("{words}\n")).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     }
     let make = "keys generate root.key.json targets.key.json --passphrase-file";
     table.fails(&format!("{make} short"), 2, "at least 12 characters");
@@ -240,6 +294,9 @@ fn encrypted_key_opens_with_its_passphrase_only_and_is_never_overwritten() {
         "keys root new --root root.pub.json --targets targets.pub.json --snapshot snapshot.pub.json --timestamp timestamp.pub.json",
     );
     let sign = "keys root sign 1.root.draft.json --key root.key.json --passphrase-file";
+    std::fs::copy(table.at("right"), table.at("shown")).unwrap();
+    std::fs::set_permissions(table.at("shown"), Permissions::from_mode(0o640)).unwrap();
+    table.fails(&format!("{sign} shown"), 2, "may be read by others");
     table.fails(&format!("{sign} wrong"), 2, "does not open the key");
     table.says(&format!("{sign} right"));
     assert!(table.at("1.root.json").exists());

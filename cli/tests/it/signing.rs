@@ -269,6 +269,28 @@ fn targets_that_are_held_back_let_no_other_deployer_in() {
 }
 
 #[test]
+fn new_deployer_keys_are_shown_before_they_are_signed() {
+    let (machine, operator) = operator();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Keys::made_in(elsewhere.path());
+    let (_, deployer_json) = other.deployer();
+    let first = &operator.first;
+    let server = Server::asking(&first.root, Some(&first.targets), &deployer_json);
+    let accept = [
+        "release",
+        "sign",
+        RELEASE,
+        "--keys",
+        "keys",
+        "--accept-new-deployer",
+    ];
+    let run = server.run(machine.path(), &accept);
+    let key = String::from(other.online.deployer.public_key());
+    assert!(run.stderr.contains(&key), "{}", run.stderr);
+    assert!(server.was_given_targets());
+}
+
+#[test]
 fn exchanged_bundle_is_given_no_signature() {
     let (machine, operator) = operator();
     let first = &operator.first;
@@ -331,11 +353,15 @@ fn release_that_two_must_sign_is_handed_in_by_the_second() {
         "{}",
         alone.stderr
     );
-    let first = [
+    let sign_into_draft = [
         "release", "sign", RELEASE, "--keys", "keys", "--draft", "two.json",
     ];
-    let first = server.run(at, &first);
+    let first = server.run(at, &sign_into_draft);
     assert_eq!(first.code, 0, "{}", first.stderr);
+    let drafted = std::fs::read(at.join("two.json")).unwrap();
+    let again = server.run(at, &sign_into_draft);
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert_eq!(std::fs::read(at.join("two.json")).unwrap(), drafted);
     let early = server.run(at, &["keys", "targets", "publish", "two.json"]);
     assert_eq!(early.code, 2, "{}", early.stderr);
     assert!(!server.was_given_targets());

@@ -2,8 +2,8 @@
 //!
 //! Two signers, neither of which is enough alone: the *release keys* say which releases exist (the [`tuf`]
 //! repository), the *deployer key* says which device gets which of them now ([`Deployer`]). The [`ca`] says
-//! which key belongs to which device. A [`draft`] carries metadata from one holder of a key to the next. All of them sign through [`keys::KeySource`]; clock and randomness are
-//! arguments.
+//! which key belongs to which device. A [`draft`] carries metadata from one holder of a key to the next. All of
+//! them sign through [`keys::KeySource`]; clock and randomness are arguments.
 
 pub mod ca;
 pub mod draft;

@@ -18,7 +18,7 @@ pub fn fresh(path: PathBuf) -> Result<PathBuf, Failure> {
     if path.exists() {
         return Err(Failure::usage(
             format!("{} is already there", path.display()),
-            "name another file with --into, or remove that one if nobody needs it any more",
+            "name another file, or remove that one if nobody needs it any more",
         ));
     }
     Ok(path)
@@ -36,9 +36,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .map_err(Failure::writing(path))
 }
 
-/// The finished file beside its draft.
-pub fn beside(draft: &Path, name: &str) -> PathBuf {
-    draft.parent().unwrap_or(Path::new("")).join(name)
+/// The place of a finished file beside its draft: no other finished file may be there.
+///
+/// # Errors
+/// When one is, or it cannot be read.
+pub fn beside(draft: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
+    let path = draft.parent().unwrap_or(Path::new("")).join(name);
+    if path.exists() && read(&path)? != bytes {
+        return Err(Failure::usage(
+            format!(
+                "{} is already there and is not what this draft makes; nothing was signed",
+                path.display()
+            ),
+            "see what it is, then move it away, or sign in another folder",
+        ));
+    }
+    Ok(path)
 }
 
 /// Reads a file's bytes.

@@ -10,6 +10,7 @@ mod root;
 mod signers;
 mod targets;
 
+pub use files::fresh;
 pub use passphrase::PassphraseArgs;
 pub use targets::{draft_view as targets_draft_view, write_draft};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use espalier_protocol::trust::TrustLevel;
 use espalier_trust::keys::{
-    BundleKeyFile, BundleSigner, KeyError, KeyFile, KeyFolder, SoftwareKey,
+    BundleKeyFile, BundleSigner, KeyError, KeyFile, KeyFolder, SoftwareKey, refuse_exposed,
 };
 use ring::rand::SecureRandom;
 
@@ -17,7 +17,7 @@ const VARIABLE: &str = "ESPALIER_PASSPHRASE";
 /// Where the passphrase of a key comes from. The same for every command that opens one.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PassphraseArgs {
-    /// A file with the passphrase; else ESPALIER_PASSPHRASE is used, else you are asked
+    /// A file with the passphrase, mode 0600; else ESPALIER_PASSPHRASE is used, else you are asked
     #[arg(long, value_name = "FILE", env = "ESPALIER_PASSPHRASE_FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -94,6 +94,13 @@ impl PassphraseArgs {
         let Some(path) = &self.passphrase_file else {
             return Ok(std::env::var(VARIABLE).ok());
         };
+        let facts = std::fs::metadata(path).map_err(Failure::reading(path))?;
+        refuse_exposed(path, &facts).map_err(|error| {
+            Failure::usage(
+                error.to_string(),
+                "a passphrase that others may know protects no key; think of a new one if they may have read it",
+            )
+        })?;
         let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }

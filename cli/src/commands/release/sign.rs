@@ -8,8 +8,8 @@ use espalier_api::tuf::TufTargetsView;
 use espalier_protocol::Digest;
 use espalier_protocol::id::ReleaseId;
 use espalier_protocol::release::ReleaseDocument;
-use espalier_protocol::trust::{DEPLOYER_TARGET, TrustLevel};
-use espalier_trust::draft::{Document, DraftError, TargetsDraft};
+use espalier_protocol::trust::{DEPLOYER_TARGET, DeployerKeys, TrustLevel};
+use espalier_trust::draft::{Document, DraftError, TargetsDraft, short};
 use espalier_trust::keys::{KeyFile, KeyFolder, KeyRole, KeySource};
 use espalier_trust::tuf::{TargetFile, TrustedRoot, TrustedTargets, read_targets};
 use espalier_trust::{Lifetimes, newest_root};
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::bundles;
 use crate::client::Client;
 use crate::commands::Context;
-use crate::commands::keys::{PassphraseArgs, targets_draft_view, write_draft};
+use crate::commands::keys::{PassphraseArgs, fresh, targets_draft_view, write_draft};
 use crate::commands::status::DEVELOPMENT_KEYS;
 use crate::failure::Failure;
 use crate::format::bytes;
@@ -53,7 +53,8 @@ pub struct Sign {
     /// The root that the signature must answer to [default: the newest N.root.json beside the key]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
-    /// Also accept the deployer keys that the server names, although the current targets name others
+    /// Also accept the deployer keys that the server names, although the current targets name others; says which they
+    /// are before it signs
     #[arg(long)]
     accept_new_deployer: bool,
     /// Write what is signed into a draft for the other holders, and hand nothing in
@@ -67,6 +68,8 @@ impl Sign {
     /// # Errors
     /// When something does not verify, the key cannot be used, or the server refuses.
     pub async fn run(self, context: Context) -> Result<(), Failure> {
+        // Looked at first: a signature that cannot be kept is not made.
+        let into = self.draft.clone().map(fresh).transpose()?;
         let keys = self.key_folder(&context);
         let root = self.trusted_root(&keys)?;
         let client = context.client()?;
@@ -78,10 +81,11 @@ impl Sign {
         let mut draft = self.next(root, &request, &repository, context.output.now())?;
         let key = self.open_key(&keys, draft.root())?;
         announce(context.output, &request, key.trust());
+        announce_deployer(context.output, &draft)?;
         draft.sign(key.as_ref()).map_err(wrong_key)?;
         self.sign_bundles(&context, &client, &keys, &request)
             .await?;
-        if let Some(file) = self.draft {
+        if let Some(file) = into {
             write_draft(&file, &draft)?;
             let view = targets_draft_view(&draft)?.written(file);
             return context.output.show(&view);
@@ -272,6 +276,24 @@ fn unverified(what: &str, err: impl std::fmt::Display) -> Failure {
         format!("{what} does not verify: {err}"),
         "do not sign; look into what answers at the server's address",
     )
+}
+
+/// Says who may deploy from now on, where that changes: a key that the signer does not expect there may be stolen.
+fn announce_deployer(output: Output, draft: &TargetsDraft) -> Result<(), Failure> {
+    let Some(json) = draft.deployer_json() else {
+        return Ok(());
+    };
+    let list: DeployerKeys =
+        serde_json::from_str(json).map_err(|err| unverified("the list of deployer keys", err))?;
+    output.remark(format_args!("deployer keys from now on:"));
+    for key in &list.keys {
+        output.remark(format_args!(
+            "  {}  {}",
+            short(key.id()),
+            String::from(*key)
+        ));
+    }
+    Ok(())
 }
 
 /// Says what is about to be signed: a signer should never sign blindly.

@@ -175,8 +175,12 @@ pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     })
 }
 
+/// A private key, or the passphrase of one, that others may read is none.
+///
+/// # Errors
+/// [`KeyError::Exposed`] when others than its owner may read the file, with the command that mends it.
 #[cfg(unix)]
-fn refuse_exposed(path: &Path, facts: &fs::Metadata) -> Result<(), KeyError> {
+pub fn refuse_exposed(path: &Path, facts: &fs::Metadata) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = facts.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
@@ -189,7 +193,11 @@ fn refuse_exposed(path: &Path, facts: &fs::Metadata) -> Result<(), KeyError> {
     }
 }
 
+/// Where files have no modes, nothing can be said against one.
+///
+/// # Errors
+/// None.
 #[cfg(not(unix))]
-fn refuse_exposed(_path: &Path, _facts: &fs::Metadata) -> Result<(), KeyError> {
+pub fn refuse_exposed(_path: &Path, _facts: &fs::Metadata) -> Result<(), KeyError> {
     Ok(())
 }

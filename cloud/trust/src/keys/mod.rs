@@ -8,7 +8,7 @@ mod secret;
 mod software;
 
 pub use bundle::{BundleKeyFile, BundleSignError, BundleSigner};
-pub use file::KeyFile;
+pub use file::{KeyFile, refuse_exposed};
 pub use folder::{KeyFolder, KeyRole};
 pub use public::PublicHalf;
 pub use secret::MIN_PASSPHRASE_CHARS;
@@ -51,8 +51,8 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Others than the owner may read a private key.
-    #[error("the key file {} may be read by others than its owner (mode {mode:o}); run `chmod 600` on it", path.display())]
+    /// Others than the owner may read a private key, or the passphrase of one.
+    #[error("{} may be read by others than its owner (mode {mode:o}); run `chmod 600` on it", path.display())]
     Exposed {
         /// Which file.
         path: PathBuf,

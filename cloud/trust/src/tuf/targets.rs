@@ -187,8 +187,8 @@ fn next_edition(current: Option<&TrustedTargets>) -> Result<Targets, TufError> {
         return Ok(first);
     };
     let mut next = current.targets.clone();
-    let version = current.version().checked_add(1);
-    next.version = version.ok_or(TufError::ZeroVersion)?;
+    // After the last version comes 0, which is none.
+    next.version = version(current.version().get().wrapping_add(1))?;
     Ok(next)
 }
 

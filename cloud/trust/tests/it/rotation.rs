@@ -199,6 +199,30 @@ fn skipped_and_repeated_versions_are_refused() {
     }
 }
 
+/// A root from a draft says any version that its maker likes: nothing follows the last one, and nothing panics.
+#[test]
+fn nothing_follows_the_last_version() {
+    let cloud = cloud();
+    let plan = RootPlan {
+        version: NonZeroU64::MAX,
+        ..cloud.root.plan().unwrap()
+    };
+    let last = sign_root(&plan, &[&*cloud.offline.root]).unwrap();
+    let last = TrustedRoot::read(&last.bytes).unwrap();
+    for offered in [last.bytes(), cloud.root.bytes()] {
+        assert!(matches!(
+            accept_root(&last, offered, now()),
+            Err(ChainError::WrongVersion { .. })
+        ));
+    }
+    let drafted = draft(&last, &[]).unwrap().to_bytes().unwrap();
+    let read = RootDraft::read(&drafted);
+    assert!(matches!(
+        read,
+        Err(DraftError::Chain(ChainError::WrongVersion { .. }))
+    ));
+}
+
 #[test]
 fn threshold_is_not_lowered_by_fewer_than_it_asks_for() {
     let cloud = cloud();

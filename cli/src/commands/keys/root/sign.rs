@@ -14,7 +14,8 @@ use crate::failure::Failure;
 /// Add a holder's signature to a draft; the last one makes N.root.json beside it.
 ///
 /// Says first what the draft would change. Compare its fingerprint with the other holders, by voice: a draft
-/// travels by hands that may not be theirs. With --current the draft must stand on the root that you know.
+/// travels by hands that may not be theirs. What it says that it changes is only as true as the root that it follows:
+/// --current names your own copy of that.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The draft
@@ -41,13 +42,14 @@ impl Sign {
         draft_view(&draft)?.say(context.output);
         let key = self.passphrase.open(&self.key)?;
         draft.sign(&key).map_err(refused)?;
-        write(&self.draft, &draft.to_bytes().map_err(refused)?)?;
         let mut finished = None;
         if let Some(made) = draft.finished().map_err(refused)? {
-            let path = beside(&self.draft, &format!("{}.root.json", made.version));
+            let name = format!("{}.root.json", made.version);
+            let path = beside(&self.draft, &name, &made.bytes)?;
             write(&path, &made.bytes)?;
             finished = Some(path);
         }
+        write(&self.draft, &draft.to_bytes().map_err(refused)?)?;
         context
             .output
             .show(&draft_view(&draft)?.signed(self.draft, finished))

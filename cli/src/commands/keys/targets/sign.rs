@@ -15,8 +15,8 @@ use crate::failure::Failure;
 /// Add a holder's signature to a draft; the last one makes N.targets.json beside it.
 ///
 /// Says first what the draft names. Compare its fingerprint with the other holders, and the digests of builds with
-/// what you know of them. The root must be your own: whoever chooses the root chooses whose targets are the current
-/// ones.
+/// what you know of them. The roots must be your own: whoever chooses them chooses whose targets are the
+/// current ones.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The draft
@@ -46,13 +46,14 @@ impl Sign {
         draft_view(&draft)?.say(context.output);
         let key = self.passphrase.open(&self.key)?;
         draft.sign(&key).map_err(refused)?;
-        write_draft(&self.draft, &draft)?;
         let mut finished = None;
         if let Some(made) = draft.finished().map_err(refused)? {
-            let path = beside(&self.draft, &format!("{}.targets.json", made.version));
+            let name = format!("{}.targets.json", made.version);
+            let path = beside(&self.draft, &name, &made.bytes)?;
             write(&path, &made.bytes)?;
             finished = Some(path);
         }
+        write_draft(&self.draft, &draft)?;
         context
             .output
             .show(&draft_view(&draft)?.signed(self.draft, finished))
