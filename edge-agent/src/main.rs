@@ -15,6 +15,7 @@ mod probe;
 mod relay;
 mod socket;
 mod telemetry;
+mod trial;
 
 use std::{future::Future, process::ExitCode};
 

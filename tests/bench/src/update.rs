@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Releases that are rolled out one after the other, each with bytes of its own.
-const RELEASES: u32 = 24;
+const RELEASES: u32 = 60;
 /// One, as in the field: two would take one another's processors.
 const DEVICES: [&str; 1] = ["device-1"];
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     let operator = workshop.operator();
     let mut releases = Vec::new();
     for flavour in 0..=RELEASES {
-        releases.push(workshop.release(flavour + 1).await?);
+        releases.push(release(&workshop, flavour + 1).await?);
     }
     let stations = stations(&operator, workshop.folder()).await?;
     // In the field the control plane has processors of its own.
@@ -144,6 +144,14 @@ async fn with_cameras(stations: Vec<(Agent, Wire, Wire)>, folder: &Path) -> Resu
         });
     }
     Ok(running)
+}
+
+/// A release for the devices alone.
+async fn release(workshop: &Workshop, flavour: u32) -> Result<ReleaseView> {
+    let operator = workshop.operator();
+    let build = workshop.order(DEVICE_CLASS, flavour).await?;
+    operator.built(build, |_| ()).await?;
+    operator.release(&[build]).await
 }
 
 /// Brings a release to all devices at once, and gives the moment before its desired states.

@@ -147,13 +147,13 @@ pub fn children(parent: u32, program: &str) -> Result<Vec<u32>> {
         .collect())
 }
 
-/// Lowers a process, its threads and all that it started to the least priority.
+/// Leaves a process, its threads and all that it started the time that nobody else wants: as if it ran elsewhere.
 ///
 /// # Errors
 /// When the system does not list its processes.
 pub fn stand_back(process: u32) -> Result<()> {
     for thread in ids_in(&format!("/proc/{process}/task"))? {
-        lower(thread);
+        make_idle(thread)?;
     }
     let all = ids_in("/proc")?.into_iter();
     all.filter(|id| status_of(*id).is_some_and(|(_, parent)| parent == process))
@@ -161,14 +161,17 @@ pub fn stand_back(process: u32) -> Result<()> {
 }
 
 /// A thread that is gone meanwhile needs nothing.
-fn lower(thread: u32) {
+fn make_idle(thread: u32) -> Result<()> {
+    let thread = i32::try_from(thread).context("a thread id out of range")?;
+    let priority = libc::sched_param { sched_priority: 0 };
     #[expect(
         unsafe_code,
-        reason = "setpriority(2) takes three integers and touches no memory of ours"
+        reason = "sched_setscheduler(2) reads one integer of ours, which outlives the call"
     )]
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, thread, 19);
+        libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const priority);
     }
+    Ok(())
 }
 
 fn ids_in(folder: &str) -> Result<Vec<u32>> {

@@ -1,5 +1,6 @@
 //! Whole walks and hazards, through the doors that users and devices have.
 
+mod busy;
 mod hostile_children;
 mod hostile_models;
 mod kills;
