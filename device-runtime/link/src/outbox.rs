@@ -80,12 +80,11 @@ impl Outbox {
     /// Opens the outbox for a new start of the agent, with what earlier starts left.
     ///
     /// # Errors
-    /// The disk's. A report that cannot be read is dropped: its state is in the next one.
+    /// The disk's, and damage of the count of starts. A report that cannot be read is dropped: its state is in the next
+    /// one.
     pub fn open(files: Arc<dyn Files>, folder: &Path) -> Result<Self, OutboxError> {
         files.create_folder(folder).map_err(disk(folder))?;
-        let boots = Kept::new(files.clone(), folder.join("boot"));
-        let boot = boots.read()?.unwrap_or(0_u64) + 1;
-        boots.write(&boot)?;
+        let boot = count_start(files.clone(), &folder.join("boot"))?;
         let mut outbox = Self {
             kept: BTreeMap::new(),
             folder: folder.to_owned(),
@@ -120,6 +119,10 @@ impl Outbox {
         let path = self.path(id, worth);
         replace(self.files.as_ref(), &path, &report).map_err(disk(&path))?;
         self.kept.insert(id, Waiting { worth, report });
+        self.make_room()
+    }
+
+    fn make_room(&mut self) -> Result<(), OutboxError> {
         while self.kept.len() > MAX_KEPT {
             let Some(least) = self.least() else { break };
             tracing::warn!(?least, "the outbox is full; a report is dropped");
@@ -171,15 +174,20 @@ impl Outbox {
                 .files
                 .read(&self.folder.join(&name), MAX_ENVELOPE_BYTES as u64)
             {
-                Ok(report) => {
-                    let report = report.into();
-                    self.kept.insert(id, Waiting { worth, report });
-                }
+                Ok(report) => self.take_in(id, worth, report.into())?,
                 Err(error) => {
                     tracing::warn!(%name, %error, "a report in the outbox cannot be read; it is left out")
                 }
             }
         }
+        self.make_room()
+    }
+
+    /// An id has one report. Of two files that both claim to be it one goes: its acknowledgement frees a single file, and
+    /// the other one would be sent again for ever.
+    fn take_in(&mut self, id: ReportId, worth: Worth, report: Bytes) -> Result<(), OutboxError> {
+        self.forget(id)?;
+        self.kept.insert(id, Waiting { worth, report });
         Ok(())
     }
 
@@ -194,12 +202,29 @@ impl Outbox {
     }
 
     fn path(&self, id: ReportId, worth: Worth) -> PathBuf {
-        let ReportId { boot, seq } = id;
-        self.folder
-            .join(format!("{boot:016x}-{seq:016x}.{}", worth.ending()))
+        self.folder.join(file_name(id, worth))
     }
 }
 
+/// Counts a start of the agent, before any report of it is written.
+fn count_start(files: Arc<dyn Files>, path: &Path) -> Result<u64, OutboxError> {
+    let starts = Kept::<u64>::new(files, path);
+    let no_number_left = || RecordError::Damaged {
+        path: path.to_owned(),
+        detail: "no number is left for another start".to_owned(),
+    };
+    let before = starts.read()?.unwrap_or(0);
+    let boot = before.checked_add(1).ok_or_else(no_number_left)?;
+    starts.write(&boot)?;
+    Ok(boot)
+}
+
+fn file_name(ReportId { boot, seq }: ReportId, worth: Worth) -> String {
+    format!("{boot:016x}-{seq:016x}.{}", worth.ending())
+}
+
+/// The report that a file holds. Only our own spelling counts: by any other one the file would not be found again when it is
+/// to be freed.
 fn parse_name(name: &str) -> Option<(ReportId, Worth)> {
     let (id, ending) = name.split_once('.')?;
     let worth = [Worth::State, Worth::Progress]
@@ -210,7 +235,7 @@ fn parse_name(name: &str) -> Option<(ReportId, Worth)> {
         boot: u64::from_str_radix(boot, 16).ok()?,
         seq: u64::from_str_radix(seq, 16).ok()?,
     };
-    Some((id, worth))
+    (file_name(id, worth) == name).then_some((id, worth))
 }
 
 fn disk(path: &Path) -> impl FnOnce(io::Error) -> OutboxError {

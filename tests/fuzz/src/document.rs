@@ -1,10 +1,13 @@
-//! Documents in JSON: manifests, descriptions, releases, claims, enrolment, the forge's jobs.
+//! Documents in JSON: manifests, descriptions, releases, claims, enrolment, a gateway's answers, the forge's jobs.
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+use espalier_link::relay::{Down, MAX_DOWN_BYTES};
 use espalier_protocol::BundlePath;
 use espalier_protocol::claim::{Claim, MAX_CLAIM_BYTES};
 use espalier_protocol::enrol::{EnrolRequest, Enrolled, MAX_ENROL_BYTES};
+use espalier_protocol::envelope::MAX_ENVELOPE_BYTES;
 use espalier_protocol::job::{BuildJob, Evaluation, JobEvent};
 use espalier_protocol::manifest::{
     MANIFEST_FILE, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, Manifest, ModelDescription,
@@ -134,6 +137,19 @@ pub fn deployer_keys(bytes: &[u8]) {
         }
     }
     plain::<DeployerKeys>(bytes, MAX_MANIFEST_BYTES);
+}
+
+/// A gateway's answer to its child: what waits for the child is bounded, whoever fills it.
+pub fn down(bytes: &[u8]) {
+    plain::<Down>(bytes, MAX_DOWN_BYTES as usize);
+    if let Ok(mut down) = serde_json::from_slice::<Down>(bytes) {
+        down.add_ack(Bytes::from_static(&[0; MAX_ENVELOPE_BYTES]));
+        let waiting: usize = down.acks.iter().map(Bytes::len).sum();
+        assert!(
+            waiting <= MAX_ENVELOPE_BYTES,
+            "acknowledgements fill a gateway's memory"
+        );
+    }
 }
 
 fn plain<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) {

@@ -31,6 +31,9 @@ pub const DEVICE_CA: u8 = 7;
 /// The seed of a device's own key.
 pub const DEVICE: u8 = 8;
 
+/// What opens the encrypted files of the fixture's keys.
+pub const PASSPHRASE: &str = "seven quiet pear trees";
+
 /// A PKCS#8 document of an Ed25519 key without randomness (RFC 8410 §7).
 #[must_use]
 pub fn pkcs8(seed: u8) -> Vec<u8> {
@@ -68,12 +71,14 @@ pub fn key(seed: u8) -> Arc<dyn KeySource> {
 /// An honest manifest.
 pub const MANIFEST: &[u8] = include_bytes!("../corpus/manifest/of-a-graph");
 
-/// The key that signs bundles: its public half, and its private one (PKCS#8).
+/// The private half of the key that signs bundles (PKCS#8).
+pub const BUNDLE_PKCS8: &[u8] = include_bytes!("bundle-key.p8");
+
+/// The key that signs bundles: its public half, and the pair.
 #[must_use]
 pub fn bundle_key() -> (BundleKey, EcdsaKeyPair) {
-    let pkcs8 = include_bytes!("bundle-key.p8");
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
-    let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8, &SystemRandom::new())
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, BUNDLE_PKCS8, &SystemRandom::new())
         .expect("a recorded key is read");
     let public = BundleKey::from_point(pair.public_key().as_ref()).expect("its point is one");
     (public, pair)

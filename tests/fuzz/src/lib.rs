@@ -7,9 +7,13 @@
 //! crate replays `corpus/NAME/` and mutations of it, and a file that ever broke a parser stays there under the hazard's
 //! name.
 
+mod ceremony;
+mod delegation;
 mod document;
+pub mod drafts;
 pub mod fixture;
 mod identity;
+mod keys;
 mod memory;
 mod message;
 mod metadata;
@@ -19,6 +23,8 @@ mod proof;
 mod request;
 mod same;
 mod signing;
+mod state;
+pub mod teams;
 mod word;
 
 /// A parser of bytes from outside, and what must hold of whatever it is given.
@@ -51,21 +57,30 @@ pub const TARGETS: &[Target] = &[
     target("topic", 256, word::topic),
     target("name", 256, word::name),
     target("path", 256, word::path),
+    target("selector", 3 * KIB, word::selector),
     target("manifest", 64 * KIB, document::manifest),
     target("model-description", 64 * KIB, document::model_description),
     target("release", 64 * KIB, document::release),
     target("claim", 64 * KIB, document::claim),
     target("enrolment", 32 * KIB, document::enrolment),
+    target("relay-down", 64 * KIB, document::down),
     target("job", 32 * KIB, document::job),
     target("deployer-keys", 16 * KIB, document::deployer_keys),
     target("bundle-signature", 64 * KIB, proof::bundle_signature),
     target("bill-of-materials", 64 * KIB, proof::bill_of_materials),
     target("bundle-key", 5 * KIB, proof::bundle_key),
     target("tuf-on-a-device", 32 * KIB, metadata::on_a_device),
+    target("delegated-role", 32 * KIB, delegation::delegated_role),
     target("record", 32 * KIB, metadata::record),
+    target("identity", 32 * KIB, state::identity),
+    target("outbox", 32 * KIB, state::outbox),
     target("tuf-root", 32 * KIB, signing::root),
     target("tuf-targets", 32 * KIB, signing::targets),
-    target("key-file", 16 * KIB, signing::key_file),
+    target("next-root", 32 * KIB, signing::next_root),
+    target("root-draft", 48 * KIB, ceremony::root_draft),
+    target("targets-draft", 48 * KIB, ceremony::targets_draft),
+    target("key-file", 17 * KIB, keys::key_file),
+    target("bundle-key-file", 17 * KIB, keys::bundle_key_file),
     target(
         "certificate-request",
         17 * KIB,

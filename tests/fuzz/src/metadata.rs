@@ -11,6 +11,7 @@ use espalier_slots::{Anchor, ModelSlots, Store};
 
 use crate::fixture::{cloud, now};
 use crate::memory::Memory;
+use crate::same;
 
 const STORE: &str = "/device/store";
 
@@ -123,7 +124,8 @@ fn anchor(root: &str) -> Anchor {
     }
 }
 
-fn device(disk: &Memory) -> Metadata {
+/// The metadata of a device with this disk.
+pub fn device(disk: &Memory) -> Metadata {
     let store = Store::open(Arc::new(disk.clone()), Path::new(STORE)).expect("a whole store opens");
     store.metadata().expect("its metadata are whole")
 }
@@ -131,20 +133,29 @@ fn device(disk: &Memory) -> Metadata {
 /// The disk of a device that has walked to the first edition.
 static KNOWS_THE_FIRST: LazyLock<Memory> = LazyLock::new(|| {
     let first = &cloud().first;
+    let walked = walked(
+        &first.timestamp.bytes,
+        &first.snapshot.bytes,
+        &first.targets.bytes,
+    );
+    walked.expect("the first edition holds")
+});
+
+/// The disk of a device that began with the first root, and has walked to these files.
+pub fn walked(timestamp: &[u8], snapshot: &[u8], targets: &[u8]) -> Result<Memory, TrustError> {
     let disk = Memory::default();
-    let root = std::str::from_utf8(&first.root.bytes).expect("metadata are text");
+    let root = std::str::from_utf8(&cloud().first.root.bytes).expect("metadata are text");
     let store = Store::create(Arc::new(disk.clone()), Path::new(STORE), anchor(root))
         .expect("a device begins with the first root");
     let mut metadata = store.metadata().expect("a new store is whole");
     walk(&mut metadata, |file| match file {
-        "timestamp.json" => Some(&first.timestamp.bytes),
-        "1.snapshot.json" => Some(&first.snapshot.bytes),
-        "1.targets.json" => Some(&first.targets.bytes),
+        "timestamp.json" => Some(timestamp),
+        "1.snapshot.json" => Some(snapshot),
+        "1.targets.json" => Some(targets),
         _ => None,
-    })
-    .expect("the first edition holds");
-    disk
-});
+    })?;
+    Ok(disk)
+}
 
 /// What the cloud serves now.
 fn honest(file: &str) -> Option<&'static [u8]> {
@@ -166,6 +177,28 @@ fn walk<'a>(
         refresh.supply(serve(&wanted.file))?;
     }
     Ok(())
+}
+
+/// Whether a device that knows the first edition follows this root to the second one.
+pub fn is_followed(root: &[u8]) -> bool {
+    let mut metadata = device(&KNOWS_THE_FIRST.copy());
+    let _the_rest = walk(&mut metadata, |file| match file {
+        "2.root.json" => Some(root),
+        _ => honest(file),
+    });
+    metadata.versions().root == 2
+}
+
+/// Whether a device that knows the first edition takes these files for the second.
+pub fn is_taken(timestamp: &[u8], snapshot: &[u8], targets: &[u8]) -> bool {
+    let mut metadata = device(&KNOWS_THE_FIRST.copy());
+    let walked = walk(&mut metadata, |file| match file {
+        "timestamp.json" => Some(timestamp),
+        "2.snapshot.json" => Some(snapshot),
+        "2.targets.json" => Some(targets),
+        _ => None,
+    });
+    walked.is_ok() && metadata.versions().targets == 2
 }
 
 /// A durable record as a broken disk gives it back: whole, or damage, and never anything between.
@@ -195,6 +228,20 @@ pub fn record(bytes: &[u8]) {
     }
     kept::<BTreeMap<ModelName, ModelSlots>>(bytes);
     kept::<Floors>(bytes);
+    anchor_on_disk(bytes);
+}
+
+/// What a store says that its device is.
+fn anchor_on_disk(body: &[u8]) {
+    let disk = KNOWS_THE_FIRST.copy();
+    Record::new(Arc::new(disk.clone()), Path::new(STORE).join("anchor"))
+        .write(body)
+        .expect("memory takes a record");
+    if let Ok(store) = Store::open(Arc::new(disk), Path::new(STORE)) {
+        same::in_json(store.anchor(), usize::MAX, |body| {
+            serde_json::from_slice(body)
+        });
+    }
 }
 
 /// A whole record whose body is not what it should be.

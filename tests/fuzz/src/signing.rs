@@ -1,11 +1,14 @@
-//! What the cloud takes from operators: signed metadata, and the files of keys.
+//! Signed metadata that the cloud takes from operators.
 
-use espalier_protocol::trust::TrustLevel;
 use espalier_slots::trust::root_trust;
-use espalier_trust::keys::{KeyFile, KeySource as _, PublicHalf};
-use espalier_trust::tuf::{TrustedRoot, accept_targets, read_targets};
+use espalier_trust::tuf::{
+    TrustedRoot, TrustedTargets, accept_root, accept_targets, read_targets, sign_snapshot,
+    sign_timestamp,
+};
 
-use crate::fixture::{cloud, now};
+use crate::drafts;
+use crate::fixture::{RELEASE, cloud, key, now};
+use crate::metadata;
 
 /// A root, as the cloud and as a device read it.
 pub fn root(bytes: &[u8]) {
@@ -17,6 +20,29 @@ pub fn root(bytes: &[u8]) {
     if let Ok(Ok(trust)) = on_a_device {
         assert_eq!(trust, root.trust(), "cloud and device trust it differently");
     }
+}
+
+/// The next root, uploaded by somebody who says that enough holders signed it: the cloud takes the one that they signed, and
+/// every device follows it.
+pub fn next_root(bytes: &[u8]) {
+    let current = &cloud().root;
+    let Ok(next) = accept_root(current, bytes, now()) else {
+        return;
+    };
+    assert_eq!(next.bytes(), bytes, "a root is kept as it was signed");
+    let signed = drafts::second_root().expect("the next root was drafted");
+    assert_eq!(
+        next.plan().as_ref().ok(),
+        Some(signed.plan()),
+        "a root that nobody signed was accepted"
+    );
+    assert_eq!(next.version().get(), current.version().get() + 1);
+    assert_eq!(next.trust(), current.trust());
+    assert!(next.expires() >= now());
+    assert!(
+        metadata::is_followed(bytes),
+        "devices refuse what the cloud would publish"
+    );
 }
 
 /// The next edition of the targets, uploaded by somebody who says that it is signed.
@@ -42,21 +68,18 @@ pub fn targets(bytes: &[u8]) {
     for name in accepted.file_names() {
         assert!(!name.contains(['/', '\\', '\0']) && !name.starts_with('.'));
     }
+    assert!(
+        is_taken_by_devices(&accepted),
+        "devices refuse what the cloud would publish"
+    );
 }
 
-/// The files of private and public keys.
-pub fn key_file(bytes: &[u8]) {
-    if let Ok(file) = KeyFile::from_json(bytes)
-        && file.trust() == TrustLevel::Development
-        && let Ok(key) = file.open(None)
-    {
-        assert_eq!(key.public_key(), file.public_key());
-        let signature = key.sign(b"a message").expect("an open key signs");
-        assert!(file.public_key().verifies(b"a message", &signature));
-    }
-    if let Ok(half) = PublicHalf::from_json(bytes) {
-        let written = half.to_json().expect("a public half is written");
-        let again = PublicHalf::from_json(&written).expect("a public half that we wrote is read");
-        assert_eq!(half, again);
-    }
+/// Publishes the edition, and has a device walk to it.
+fn is_taken_by_devices(targets: &TrustedTargets) -> bool {
+    const SIGNS: &str = "the cloud signs for what it accepted";
+    let ([_, _, snapshot, timestamp], root) = (RELEASE, &cloud().root);
+    let (version, ends) = (targets.version(), targets.expires());
+    let snapshot = sign_snapshot(root, targets, version, ends, &*key(snapshot)).expect(SIGNS);
+    let timestamp = sign_timestamp(root, &snapshot, version, ends, &*key(timestamp)).expect(SIGNS);
+    metadata::is_taken(&timestamp.bytes, &snapshot.bytes, targets.bytes())
 }

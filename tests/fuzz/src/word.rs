@@ -1,8 +1,11 @@
-//! Single words: topics, names, digests and paths. Each has one spelling.
+//! Single words: topics, names, digests and paths. Each has one spelling. And selectors, which have several.
 
 use std::path::{Component, Path};
 use std::str::FromStr;
 
+use espalier_domain::Percent;
+use espalier_domain::labels::LabelWord;
+use espalier_domain::selector::{MAX_SELECTOR_BYTES, Selector};
 use espalier_protocol::topic::Topic;
 use espalier_protocol::trust::PublicKey;
 use espalier_protocol::{
@@ -51,6 +54,24 @@ pub fn name(bytes: &[u8]) {
 pub fn path(bytes: &[u8]) {
     if let Some(path) = one_spelling::<BundlePath>(bytes) {
         inside(&path);
+    }
+}
+
+/// Which devices an operator means, a label, and a share of a fleet. What is kept as text is read from there again.
+pub fn selector(bytes: &[u8]) {
+    if let Some(selector) = read::<Selector>(bytes) {
+        let kept = selector.to_string();
+        assert!(kept.len() <= MAX_SELECTOR_BYTES);
+        assert_eq!(
+            kept.parse(),
+            Ok(selector),
+            "a selector means something else later"
+        );
+    }
+    one_spelling::<LabelWord>(bytes);
+    if let Some(share) = read::<Percent>(bytes) {
+        assert!(share <= Percent::ALL);
+        assert_eq!(share.to_string().parse(), Ok(share));
     }
 }
 

@@ -15,13 +15,24 @@ pub struct SelectorError {
 }
 
 pub(super) fn selector(text: &str) -> Result<Selector, SelectorError> {
-    if text.len() > MAX_SELECTOR_BYTES {
-        let what = format!("it is longer than {MAX_SELECTOR_BYTES} bytes");
-        return Err(SelectorError {
-            position: MAX_SELECTOR_BYTES,
-            what,
-        });
+    refuse_long(text)?;
+    let selector = grammar(text)?;
+    // It is kept as its canonical text, which has spaces that the given one may lack, and must be read from there again.
+    refuse_long(&selector.to_string())?;
+    Ok(selector)
+}
+
+fn refuse_long(text: &str) -> Result<(), SelectorError> {
+    if text.len() <= MAX_SELECTOR_BYTES {
+        return Ok(());
     }
+    Err(SelectorError {
+        position: MAX_SELECTOR_BYTES,
+        what: format!("it is longer than {MAX_SELECTOR_BYTES} bytes"),
+    })
+}
+
+fn grammar(text: &str) -> Result<Selector, SelectorError> {
     let mut input = Input {
         rest: text,
         position: 0,

@@ -80,6 +80,8 @@ fn errors_say_where_and_what() {
         wrong("a=-x").starts_with("the selector is wrong at character 3: `-x` is no label word")
     );
     assert!(wrong(&"a,".repeat(2000)).contains("longer than"));
+    // Short enough as it is given, and not as it is kept.
+    assert!(wrong(&["a in(b)"; 255].join(",")).contains("longer than"));
     assert!(wrong("a=\u{1F600}").contains("character 3"));
 }
 

@@ -158,10 +158,16 @@ impl RootDraft {
             next,
         };
         draft.signers()?;
-        match draft.says() == file.says && draft.fingerprint()? == file.fingerprint {
+        let told = draft.says() == file.says && draft.fingerprint()? == file.fingerprint;
+        match told && draft.is_told_whole()? {
             true => Ok(draft),
             false => Err(DraftError::OtherWords),
         }
+    }
+
+    /// Whether the root holds nothing beyond what the words say: a field that they pass over would be signed unseen.
+    fn is_told_whole(&self) -> Result<bool, DraftError> {
+        Ok(draw_up(&self.plan, self.trust())? == self.next.signed)
     }
 
     /// The file's bytes.

@@ -92,8 +92,8 @@ impl TargetsDraft {
     /// targets were signed under the root before this one.
     ///
     /// # Errors
-    /// [`DraftError::Tuf`] when the current targets do not hold or a name is none; [`DraftError::Chain`] when `root`
-    /// does not follow `previous_root`.
+    /// [`DraftError::Tuf`] when the current targets do not hold, a name is none, or a document is another one than the
+    /// current targets name so; [`DraftError::Chain`] when `root` does not follow `previous_root`.
     pub fn next(
         root: TrustedRoot,
         previous_root: Option<TrustedRoot>,
@@ -106,7 +106,7 @@ impl TargetsDraft {
             .iter()
             .map(|document| TargetFile::new(&document.name, document.text.as_bytes()))
             .collect::<Result<Vec<_>, _>>()?;
-        let signed = targets::draw_up(ground.current.as_ref(), &files, expires)?;
+        let signed = draw_up(ground.current.as_ref(), &files, expires)?;
         let known = |file: &TargetFile| ground.current.as_ref().is_some_and(|now| now.names(file));
         let news = documents
             .into_iter()
@@ -170,7 +170,7 @@ impl TargetsDraft {
         for document in &self.documents {
             shown.push(TargetFile::new(&document.name, document.text.as_bytes())?);
         }
-        let honest = targets::draw_up(self.current.as_ref(), &shown, self.next.signed.expires)?;
+        let honest = draw_up(self.current.as_ref(), &shown, self.next.signed.expires)?;
         match honest == self.next.signed {
             true => Ok(()),
             false => Err(DraftError::OtherWords),
@@ -322,6 +322,17 @@ impl TargetsDraft {
     fn holders(&self) -> Result<RoleHolders, TufError> {
         Ok(self.root.plan()?.targets)
     }
+}
+
+/// All that the current targets name, as they name it, and these files.
+fn draw_up(
+    current: Option<&TrustedTargets>,
+    files: &[TargetFile],
+    expires: Timestamp,
+) -> Result<Targets, TufError> {
+    let next = targets::draw_up(current, files, expires)?;
+    targets::refuse_changes(current, &next)?;
+    Ok(next)
 }
 
 fn document_says(document: &Document) -> Vec<String> {

@@ -221,7 +221,11 @@ fn parse_within<T: serde::de::DeserializeOwned>(
             limit,
         });
     }
-    serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))
+    let read = serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))?;
+    // Devices read all of a file before they look for what is signed. Beside that anybody can put in what their parser
+    // refuses, such as a number past all bounds, and they would never come past that file.
+    serde_json::from_slice::<serde_json::Value>(bytes).map_err(|reason| malformed(role, reason))?;
+    Ok(read)
 }
 
 pub(crate) fn malformed(role: &'static str, reason: impl std::fmt::Display) -> TufError {

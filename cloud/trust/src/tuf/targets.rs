@@ -223,23 +223,26 @@ pub fn accept_targets(
     if let Some(file) = files.iter().find(|file| !offered.names(file)) {
         return Err(TufError::TargetMissing(file.name().to_owned()));
     }
-    refuse_changes(current, &offered)?;
+    refuse_changes(current, &offered.targets)?;
     refuse_folders(&offered)?;
     Ok(offered)
 }
 
-fn refuse_changes(
+/// A release that was signed once stays what it is.
+///
+/// # Errors
+/// [`TufError::TargetChanged`].
+pub(crate) fn refuse_changes(
     current: Option<&TrustedTargets>,
-    offered: &TrustedTargets,
+    offered: &Targets,
 ) -> Result<(), TufError> {
     let known = current
         .into_iter()
         .flat_map(|current| &current.targets.targets);
     for (name, target) in known {
         // The deployer's keys are the one target that rotates under a standing name.
-        let may_change =
-            name.raw() == DEPLOYER_TARGET && offered.targets.targets.contains_key(name);
-        if !may_change && offered.targets.targets.get(name) != Some(target) {
+        let may_change = name.raw() == DEPLOYER_TARGET && offered.targets.contains_key(name);
+        if !may_change && offered.targets.get(name) != Some(target) {
             return Err(TufError::TargetChanged(name.raw().to_owned()));
         }
     }

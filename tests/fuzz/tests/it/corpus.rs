@@ -71,11 +71,13 @@ fn every_target_is_in_the_threat_model() {
 
 #[test]
 fn no_file_of_the_corpus_breaks_its_parser() {
+    let mut broken = Vec::new();
     for target in TARGETS {
         for (name, bytes) in seeds(target) {
-            holds(target, &bytes, &name);
+            broken.extend(holds(target, &bytes, &name).err());
         }
     }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]
@@ -101,20 +103,19 @@ fn mutate(target: &Target, count: usize) {
     for number in 0..count {
         let bytes = mutations.next();
         if bytes.len() <= target.longest {
-            holds(target, &bytes, &format!("mutation {number}"));
+            let held = holds(target, &bytes, &format!("mutation {number}"));
+            held.unwrap_or_else(|broken| panic!("{broken}"));
         }
     }
 }
 
-/// Names the target and keeps the bytes when something that must hold does not.
-fn holds(target: &Target, bytes: &[u8], name: &str) {
-    if panic::catch_unwind(AssertUnwindSafe(|| (target.check)(bytes))).is_err() {
+/// Whether all that must hold does; otherwise which target broke, and where the bytes are kept.
+fn holds(target: &Target, bytes: &[u8], name: &str) -> Result<(), String> {
+    let check = AssertUnwindSafe(|| (target.check)(bytes));
+    panic::catch_unwind(check).map_err(|_| {
         let kept = std::env::temp_dir().join(format!("espalier-fuzz-{}", target.name));
         fs::write(&kept, bytes).unwrap();
-        panic!(
-            "{} does not hold for {name}; its bytes are in {}",
-            target.name,
-            kept.display()
-        );
-    }
+        let (target, kept) = (target.name, kept.display());
+        format!("{target} does not hold for {name}; its bytes are in {kept}")
+    })
 }

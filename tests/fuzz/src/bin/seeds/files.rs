@@ -190,7 +190,9 @@ fn records(corpus: &Corpus) -> io::Result<()> {
     let slots = r#"{"tile-defect":{"serving":{},"trial":{},"arrival":null,"burnt":[]}}"#;
     corpus.put("record", "of-slots", slots)?;
     let floors = r#"{"desired_sequence":1,"desired_envelope":null,"time":"2026-01-01T00:00:00Z","counters":{}}"#;
-    corpus.put("record", "of-floors", floors)
+    corpus.put("record", "of-floors", floors)?;
+    let anchor = r#"{"format":1,"identity":"acme/press-7","class":"x86-int8","tuf_root":"a root"}"#;
+    corpus.put("record", "of-an-anchor", anchor)
 }
 
 fn certificates(corpus: &Corpus) -> io::Result<()> {

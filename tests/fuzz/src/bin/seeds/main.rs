@@ -1,6 +1,8 @@
 //! Writes the seeds of every target into `corpus/`, with our own writers and keys that everybody knows. A file that is there
 //! stays: it may be older than what is written today, and must be read for ever.
 
+mod ceremony;
+mod devices;
 mod documents;
 mod files;
 mod hazards;
@@ -30,5 +32,7 @@ fn main() -> io::Result<()> {
     let corpus = Corpus(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"));
     messages::write(&corpus)?;
     documents::write(&corpus)?;
-    files::write(&corpus)
+    files::write(&corpus)?;
+    ceremony::write(&corpus)?;
+    devices::write(&corpus)
 }
