@@ -34,8 +34,8 @@ pub struct Device {
     pub claim: Claim,
     pub signing: SigningKey,
     pub http: reqwest::Client,
-    key: KeyPair,
-    certificate_pem: String,
+    pub key: KeyPair,
+    pub certificate_pem: String,
 }
 
 /// A new claim.
@@ -206,7 +206,12 @@ pub struct Session {
 impl Session {
     /// Publishes on the device's own uplink.
     pub async fn say(&self, payload: Vec<u8>) {
-        let topic = Topic::new(self.identity.clone(), Channel::Report).to_string();
+        self.say_for(&self.identity, payload).await;
+    }
+
+    /// Publishes on the uplink of a device, as its gateway does.
+    pub async fn say_for(&self, device: &DeviceIdentity, payload: Vec<u8>) {
+        let topic = Topic::new(device.clone(), Channel::Report).to_string();
         self.client
             .publish(topic, QoS::AtLeastOnce, false, payload)
             .await

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use espalier_link::download::Pace;
 use espalier_link::{
     Backoff, Config, Deps, Engine, Handle, Identity, StateFolder, Status, Wish, enrol,
 };
@@ -187,6 +188,10 @@ impl Device {
             resend_after: Duration::from_secs(1),
             trial_limit: Duration::from_secs(2),
             download_tries: 4,
+            slowest: Pace {
+                bytes: 1024,
+                within: Duration::from_secs(1),
+            },
             backoff: Backoff {
                 first: Duration::from_millis(10),
                 longest: Duration::from_millis(50),

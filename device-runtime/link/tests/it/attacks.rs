@@ -7,7 +7,7 @@ use espalier_protocol::report::{Attack, FailureKind, Step};
 use espalier_trust::Deployer;
 
 use crate::engine::{Fleet, bundle, serves, serving_the_first};
-use crate::mint::{Bundle, hours, key, model, name, noon, order};
+use crate::mint::{Bundle, hours, id, key, model, name, noon, order};
 
 #[tokio::test]
 async fn bundle_for_another_class_is_refused_before_a_byte_of_it_is_fetched() {
@@ -30,26 +30,36 @@ async fn bundle_for_another_class_is_refused_before_a_byte_of_it_is_fetched() {
 
 #[tokio::test]
 async fn flipped_bit_in_a_bundle_is_refused_and_named() {
-    let fleet = Fleet::new().await;
-    let agent = fleet.device.start();
-    let release = fleet.release(1, &bundle(1));
-    let graph = bundle(1).manifest.files[&name("graph.onnx")].sha256;
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    let graph = bundle(2).manifest.files[&name("graph.onnx")].sha256;
     fleet.cloud.world().faults.flip = Some(graph);
-    fleet.order(order(1, 1, release, &bundle(1)));
-    assert_eq!(fleet.failed(1).await.kind, FailureKind::Corrupt);
+    fleet.order(order(2, 1, second, &bundle(2)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Corrupt);
     fleet.refused(Attack::ArbitrarySoftware).await;
-    assert_eq!(agent.bench.serves(&model()), None);
+    serves(&agent, &bundle(1));
+}
+
+#[tokio::test]
+async fn flipped_bit_in_a_manifest_is_refused_and_named() {
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.cloud.world().faults.flip = Some(bundle(2).digest());
+    fleet.order(order(2, 1, second, &bundle(2)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Corrupt);
+    fleet.refused(Attack::ArbitrarySoftware).await;
+    serves(&agent, &bundle(1));
 }
 
 #[tokio::test]
 async fn flipped_bit_in_a_release_document_is_refused_and_named() {
-    let fleet = Fleet::new().await;
-    let _agent = fleet.device.start();
-    let release = fleet.release(1, &bundle(1));
-    fleet.cloud.world().faults.flip = Some(release.digest);
-    fleet.order(order(1, 1, release, &bundle(1)));
-    assert_eq!(fleet.failed(1).await.kind, FailureKind::Untrusted);
+    let (fleet, agent) = serving_the_first().await;
+    let second = fleet.release(2, &bundle(2));
+    fleet.cloud.world().faults.flip = Some(second.digest);
+    fleet.order(order(2, 1, second, &bundle(2)));
+    assert_eq!(fleet.failed(2).await.kind, FailureKind::Untrusted);
     fleet.refused(Attack::ArbitrarySoftware).await;
+    serves(&agent, &bundle(1));
 }
 
 #[tokio::test]
@@ -113,18 +123,22 @@ async fn replayed_desired_state_is_named_and_redelivery_is_not() {
     let second = fleet.release(2, &bundle(2));
     fleet.order(order(2, 1, second, &bundle(2)));
     fleet.active(2).await;
+    // After a restart the device reads the newest one again, from its disk and from its gateway.
+    agent.kill();
+    let agent = fleet.device.start();
+    let arrived = |step: &Step| matches!(step, Step::Active(_));
+    fleet.cloud.step_in_life(2, 2, arrived).await;
     fleet.cloud.send_desired(old);
     fleet.refused(Attack::Replay).await;
     serves(&agent, &bundle(2));
-    assert_eq!(
-        fleet
-            .cloud
-            .steps()
-            .iter()
-            .filter(|step| matches!(step, Step::Active(_)))
-            .count(),
-        2
-    );
+    let reports = &fleet.cloud.world().reports;
+    let mut named = reports.iter().flat_map(|report| &report.refused);
+    assert!(named.all(|refusal| refusal.attack == Attack::Replay));
+    let of_the_first = reports
+        .iter()
+        .filter_map(|report| report.progress.as_ref())
+        .filter(|progress| progress.assignment.0 == id(1) && arrived(&progress.step));
+    assert_eq!(of_the_first.count(), 1, "the replayed order was followed");
 }
 
 #[tokio::test]
@@ -251,7 +265,7 @@ async fn lower_release_counter_is_refused_as_rollback() {
 #[tokio::test]
 async fn gateway_that_serves_old_metadata_is_named() {
     let fleet = Fleet::new().await;
-    let _agent = fleet.device.start();
+    let agent = fleet.device.start();
     let first = fleet.release(1, &bundle(1));
     let old = {
         let world = fleet.cloud.world();
@@ -282,6 +296,7 @@ async fn gateway_that_serves_old_metadata_is_named() {
     fleet.cloud.send_desired(envelope);
     assert_eq!(fleet.failed(3).await.kind, FailureKind::Untrusted);
     fleet.refused(Attack::Rollback).await;
+    serves(&agent, &bundle(2));
 }
 
 #[tokio::test]

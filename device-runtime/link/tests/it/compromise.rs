@@ -3,9 +3,11 @@
 use std::num::NonZeroU64;
 
 use espalier_protocol::report::{Attack, FailureKind};
+use espalier_trust::keys::PublicHalf;
+use espalier_trust::tuf::{RoleHolders, RootPlan, sign_root};
 
 use crate::engine::{Fleet, bundle, serves, serving_the_first};
-use crate::mint::{Bundle, Stolen, order};
+use crate::mint::{Bundle, Stolen, key, order};
 
 /// What the thief wants to run.
 fn evil() -> Bundle {
@@ -43,6 +45,42 @@ async fn stolen_deployer_key_installs_nothing_that_was_not_released() {
     assert_eq!(fleet.failed(2).await.kind, FailureKind::Untrusted);
     fleet.refused(Attack::BadSignature).await;
     serves(&agent, &bundle(1));
+}
+
+/// Where two hold root and both must sign, a thief who robbed one of them names nobody.
+#[tokio::test]
+async fn one_of_two_stolen_root_keys_names_no_other_keys() {
+    let (fleet, agent) = serving_the_first().await;
+    let [second, third] = [2, 3].map(|version| NonZeroU64::new(version).unwrap());
+    let stolen = fleet.cloud.world().mint.root_key.clone();
+    {
+        let other = key();
+        let mint = &mut fleet.cloud.world().mint;
+        let both = vec![PublicHalf::of(&*stolen), PublicHalf::of(&other)];
+        let plan = RootPlan {
+            version: second,
+            root: RoleHolders::several(both, second),
+            ..mint.trusted().plan().unwrap()
+        };
+        let root = sign_root(&plan, &[&*stolen, &other]).unwrap();
+        mint.roots.push(root);
+    }
+    let release = fleet.release(2, &bundle(2));
+    fleet.order(order(2, 1, release, &bundle(2)));
+    fleet.active(2).await;
+
+    let mut thief = fleet.cloud.world().mint.in_the_hands_of_a_thief(&[]);
+    let plan = RootPlan {
+        version: third,
+        root: RoleHolders::one(PublicHalf::of(&*stolen)),
+        ..thief.trusted().plan().unwrap()
+    };
+    thief.roots.push(sign_root(&plan, &[&*stolen]).unwrap());
+    fleet.cloud.world().mint = thief;
+    let release = fleet.release(9, &evil());
+    fleet.order(order(3, 1, release, &evil()));
+    fleet.refused(Attack::BadSignature).await;
+    serves(&agent, &bundle(2));
 }
 
 /// All that the server holds.

@@ -9,6 +9,7 @@ mod agent;
 mod attacks;
 mod cloud;
 mod compromise;
+mod doors;
 mod download;
 mod engine;
 mod enrolment;

@@ -96,6 +96,29 @@ async fn what_cannot_be_answered_is_a_problem_with_a_code() {
     );
 }
 
+/// A few hundred bytes that claim to unfold into gigabytes.
+#[tokio::test]
+async fn a_decompression_bomb_is_refused_at_the_door_and_the_next_picture_is_answered() {
+    let door = door();
+    let mut bomb = include_bytes!("../../../runtime/tests/pictures/quadrants.jpg").to_vec();
+    let mut markers = bomb.windows(2);
+    let sizes = markers.position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bomb[sizes + 5..sizes + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
+    let refused = problem(door.post_form(&bomb, CLICK).await).await;
+    assert_eq!(refused, (422, "invalid_picture".into()));
+    let json = json!({ "image": STANDARD.encode(&bomb), "points": [{ "x": 1, "y": 1 }] });
+    let json = json.to_string().into_bytes();
+    let refused = problem(door.post("application/json", json).await).await;
+    assert_eq!(refused, (422, "invalid_picture".into()));
+    assert!(
+        !door
+            .ask(&tiny::picture(80, 60), CLICK)
+            .await
+            .masks
+            .is_empty()
+    );
+}
+
 /// A photograph that is to be shown a quarter turn clockwise: 32 × 16 as stored, 16 × 32 as anybody sees it.
 #[tokio::test]
 async fn a_turned_photograph_is_answered_as_it_is_seen() {

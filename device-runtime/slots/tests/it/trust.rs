@@ -269,12 +269,21 @@ fn endless_metadata_are_refused() {
 fn mixed_editions_are_refused() {
     let mut mint = Mint::new();
     let (_folder, store) = create(&mint);
-    let mut other = Mint::new();
-    std::mem::swap(&mut mint.snapshot, &mut other.snapshot);
-    assert_eq!(
-        attack(honest(&mut store.metadata().unwrap(), &mint)),
-        Some(Attack::MixAndMatch)
-    );
+    let older = [
+        ("snapshot.json", mint.snapshot.bytes.clone()),
+        ("targets.json", mint.targets.bytes.clone()),
+    ];
+    mint.release(1, &Bundle::new(1, &class(), 10));
+    // Every file is signed by the right key, and one is of the edition before.
+    for (role, old) in older {
+        let mixed = |file: &str, bytes| match file.ends_with(role) {
+            true => old.clone(),
+            false => bytes,
+        };
+        let walked = walk(&mut store.metadata().unwrap(), &mint, noon(), mixed);
+        assert_eq!(attack(walked), Some(Attack::MixAndMatch), "{role}");
+    }
+    drop(renewed(&store, &mint));
 }
 
 #[test]
