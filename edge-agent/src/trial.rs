@@ -17,6 +17,8 @@ use crate::probe::words;
 
 /// How long a trial waits for requests to leave it time.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a step of a trial waits for a pause between two requests.
+const PAUSE_WITHIN: Duration = Duration::from_millis(500);
 /// The niceness of a trial that had none left: about a tenth of a core that requests keep busy.
 const SHARE: i32 = 10;
 
@@ -59,11 +61,13 @@ fn check(host: &ModelHost, folder: &Path, give_way: fn()) -> Result<Candidate, F
     if host.threads() == NonZeroUsize::MIN {
         give_way();
     }
+    let pause = || host.wait_for_a_pause(PAUSE_WITHIN);
+    pause();
     let candidate = load(host, folder)?;
     give_way();
     let folder = open(folder)?;
     candidate
-        .check_golden(&folder)
+        .check_golden(&folder, pause)
         .map_err(|error| failure(golden_kind(&error), words(&error)))
 }
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeviceClassName, DeviceIdentity, Digest, ModelName, desired::ReleaseRef, envelope::Message,
-    id::AssignmentId, inventory::Inventory,
+    DeviceClassName, DeviceIdentity, Digest, Incarnation, ModelName, desired::ReleaseRef,
+    envelope::Message, id::AssignmentId, inventory::Inventory,
 };
 
 /// A device's signed word, sent on `up/report`, at least once.
@@ -17,6 +17,9 @@ pub struct Report {
     pub boot: u64,
     /// Grows with each report of a boot. (boot, seq) orders reports and makes them idempotent.
     pub seq: u64,
+    /// Which start this is: two with the same `boot` are two agents that hold one key. Early agents do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
     /// Random, so that no two reports are the same bytes.
     #[serde(with = "serde_bytes")]
     pub nonce: Vec<u8>,
@@ -204,6 +207,8 @@ pub enum Attack {
     MixAndMatch,
     /// Bytes whose digest is not the promised one.
     ArbitrarySoftware,
+    /// The cloud heard from a start that this device never made: another one holds its key.
+    ClonedIdentity,
 }
 
 /// The cloud's signed word that one report is stored, sent on `down/ack`. It says nothing of earlier ones: a later

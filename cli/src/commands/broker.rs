@@ -31,8 +31,8 @@ pub enum Broker {
 
 /// Eclipse Mosquitto 2: listener with mutual TLS, certificate authority, per-device rights.
 ///
-/// Run it again when devices were enrolled behind a gateway: the gateway's rights name them. Mosquitto
-/// reads the rights anew at SIGHUP. Paths in the configuration are relative: start Mosquitto in that
+/// Run it again when devices were enrolled behind a gateway, whose rights name them, and when one was
+/// revoked or put into quarantine, which takes its rights back. Mosquitto reads the rights anew at SIGHUP. Paths in the configuration are relative: start Mosquitto in that
 /// folder, as a user that may read `server.key.pem`.
 #[derive(Debug, Args)]
 #[command(

@@ -34,6 +34,8 @@ pub struct DeviceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen: Option<Timestamp>,
+    /// Whether it may speak.
+    pub standing: StandingView,
     /// Its certificate.
     pub certificate: CertificateView,
     /// What it says about its hardware.
@@ -75,8 +77,30 @@ pub struct CertificateView {
     /// When it ends.
     #[schema(value_type = String, format = DateTime)]
     pub not_after: Timestamp,
-    /// It was revoked; the device gets no door open.
-    pub revoked: bool,
+}
+
+/// Whether a device may speak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum StandingView {
+    /// It may.
+    Enrolled,
+    /// Two hold its key: no door opens until it is readmitted.
+    Quarantined {
+        /// Since when.
+        #[schema(value_type = String, format = DateTime)]
+        since: Timestamp,
+        /// What was noticed.
+        reason: String,
+    },
+    /// No door opens, for good.
+    Revoked {
+        /// Since when.
+        #[schema(value_type = String, format = DateTime)]
+        since: Timestamp,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One model on one device.

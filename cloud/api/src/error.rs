@@ -90,7 +90,7 @@ error_codes! {
     Unauthenticated => "unauthenticated", Access, 401, "A valid token is needed";
     /// The claim is unknown, used up, expired or made for another device.
     ClaimRefused => "claim_refused", Access, 403, "The claim was refused";
-    /// The device's certificate is unknown or was revoked.
+    /// The device's certificate is unknown, or the device was revoked or is in quarantine.
     CertificateRefused => "certificate_refused", Access, 403, "The certificate was refused";
     /// There is no such thing, or none that the caller may see.
     NotFound => "not_found", Request, 404, "There is no such thing";

@@ -42,7 +42,14 @@ pub struct Device {
 pub enum Standing {
     /// It may.
     Enrolled,
-    /// Its certificates and reports are refused.
+    /// Two hold its key: its certificates and reports are refused until an operator has looked.
+    Quarantined {
+        /// Since when.
+        at: Timestamp,
+        /// What was noticed.
+        reason: String,
+    },
+    /// Its certificates and reports are refused for good.
     Revoked {
         /// Since when.
         at: Timestamp,
@@ -53,6 +60,12 @@ pub enum Standing {
 
 impl Standing {
     /// Whether it may not.
+    #[must_use]
+    pub const fn is_barred(&self) -> bool {
+        !matches!(self, Self::Enrolled)
+    }
+
+    /// Whether it may never again.
     #[must_use]
     pub const fn is_revoked(&self) -> bool {
         matches!(self, Self::Revoked { .. })

@@ -7,6 +7,7 @@
 pub mod assignment;
 pub mod audit;
 pub mod build;
+pub mod certificate;
 pub mod claim;
 pub mod desired;
 pub mod device;

@@ -4,8 +4,8 @@
 //! named outcome that changes nothing.
 
 use espalier_protocol::inventory::Inventory;
-use espalier_protocol::report::{AssignmentProgress, ModelState, Refusal, Report, Step};
-use espalier_protocol::{DeviceClassName, DeviceIdentity};
+use espalier_protocol::report::{AssignmentProgress, Attack, ModelState, Refusal, Report, Step};
+use espalier_protocol::{DeviceClassName, DeviceIdentity, Incarnation};
 use jiff::Timestamp;
 
 /// Most models of a device that are listened to. Stops a report that fills the database.
@@ -55,6 +55,8 @@ pub struct Observation {
     pub device: DeviceIdentity,
     /// The report's place.
     pub position: Position,
+    /// Which start of the device speaks, if its agent says so.
+    pub incarnation: Option<Incarnation>,
     /// When it came in, by the cloud's clock; the device's own may be wrong.
     pub received_at: Timestamp,
     /// The class that the device believes it has.
@@ -120,6 +122,7 @@ impl Observation {
                 boot: report.boot,
                 seq: report.seq,
             },
+            incarnation: report.incarnation,
             received_at,
             class: report.class,
             desired_sequence: report.desired_sequence,
@@ -136,6 +139,24 @@ impl Observation {
                 .traceparent
                 .filter(|text| text.len() <= MAX_TRACEPARENT),
         })
+    }
+}
+
+impl Observation {
+    /// The device's own word that another holds its key.
+    #[must_use]
+    pub fn names_a_clone(&self) -> bool {
+        self.refused
+            .iter()
+            .any(|refusal| refusal.attack == Attack::ClonedIdentity)
+    }
+
+    /// Whether another start with the same number was heard before: a device counts its starts, so that two which hold
+    /// the same key and the same count were copied from one another.
+    #[must_use]
+    pub fn contradicts(&self, boot: u64, incarnation: Option<Incarnation>) -> bool {
+        let other = |known| self.incarnation.is_some_and(|own| own != known);
+        self.position.boot == boot && incarnation.is_some_and(other)
     }
 }
 

@@ -158,7 +158,7 @@ impl Follower {
         };
         let loading = move || -> anyhow::Result<()> {
             let folder = ModelFolder::open(&path)?;
-            let candidate = host.load(&folder)?.check_golden(&folder)?;
+            let candidate = host.load(&folder)?.check_golden(&folder, || ())?;
             host.switch(candidate, origin);
             Ok(())
         };

@@ -87,7 +87,7 @@ async fn load(host: Arc<ModelHost>, folder: &Path) -> anyhow::Result<()> {
     let path = folder.to_owned();
     let loading = move || -> anyhow::Result<()> {
         let folder = ModelFolder::open(&path)?;
-        let candidate = host.load(&folder)?.check_golden(&folder)?;
+        let candidate = host.load(&folder)?.check_golden(&folder, || ())?;
         tracing::info!(model = %folder.model(), folder = %path.display(), placements = ?candidate.placements(), "loaded");
         host.switch(candidate, Origin::default());
         Ok(())

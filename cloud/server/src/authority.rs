@@ -6,13 +6,15 @@ use std::{
 };
 
 use espalier_api::{TrustLevel, error::ErrorCode};
+use espalier_protocol::{DeviceIdentity, trust::PublicKey};
+use espalier_store::CertificateRecord;
 use espalier_trust::{
     KeyRing, Lifetimes, NotHeld, OfflineKeys, OnlineKeys,
-    ca::{DeviceCa, ServerCertificate, Validity},
+    ca::{DeviceCa, Serial, ServerCertificate, Validity},
     keys::{KeyError, KeyFolder, KeyRole, KeySource},
     tuf::TrustedRoot,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     deployers::Deployers,
@@ -211,14 +213,47 @@ impl Authority {
     /// When a name is none, or the CA would not sign.
     pub fn door_certificate(&self, names: &[String], world: &World) -> Outcome<ServerCertificate> {
         self.ca
-            .issue_server(names, validity(world, DOOR_LIFE), world.random())
+            .issue_server(names, validity(world.now(), DOOR_LIFE), world.random())
             .map_err(Refusal::internal)
     }
 
-    /// From when to when a device's certificate holds.
+    /// From when to when the certificate holds that a device gets at `issued_at`.
     #[must_use]
-    pub fn device_validity(world: &World) -> Validity {
-        validity(world, YEAR)
+    pub fn device_validity(issued_at: Timestamp) -> Validity {
+        validity(issued_at, YEAR)
+    }
+
+    /// What the record of a device's next certificate says. There is no such certificate before it is on record.
+    ///
+    /// # Errors
+    /// When the machine gives no randomness.
+    pub fn next_certificate(world: &World) -> Outcome<CertificateRecord> {
+        let issued_at = world.now();
+        let serial = Serial::random(world.random()).map_err(Refusal::internal)?;
+        Ok(CertificateRecord {
+            serial: serial.to_string(),
+            issued_at,
+            expires_at: Self::device_validity(issued_at).not_after,
+        })
+    }
+
+    /// The certificate of a record, then the chain (PEM): the same bytes whenever it is asked for.
+    ///
+    /// # Errors
+    /// When the record is none of a certificate, or the CA would not sign.
+    pub fn certificate(
+        &self,
+        device: &DeviceIdentity,
+        key: &PublicKey,
+        record: &CertificateRecord,
+    ) -> Outcome<String> {
+        let serial = Serial::parse(&record.serial).map_err(Refusal::internal)?;
+        let validity = Validity {
+            not_after: record.expires_at,
+            ..Self::device_validity(record.issued_at)
+        };
+        let certified = self.ca.certify(device, key, &serial, validity);
+        Ok(certified.map_err(Refusal::internal)? + self.ca.certificate_pem())
     }
 }
 
@@ -236,11 +271,10 @@ fn first_targets(folder: &KeyFolder) -> PathBuf {
     folder.path().join("1.targets.json")
 }
 
-fn validity(world: &World, life: SignedDuration) -> Validity {
-    let now = world.now();
+fn validity(issued_at: Timestamp, life: SignedDuration) -> Validity {
     Validity {
-        not_before: now - BACKDATED,
-        not_after: now + life,
+        not_before: issued_at - BACKDATED,
+        not_after: issued_at + life,
     }
 }
 
@@ -260,7 +294,7 @@ fn open_ca(folder: &KeyFolder, key: Arc<dyn KeySource>, world: &World) -> Outcom
     match std::fs::read_to_string(&path) {
         Ok(pem) => DeviceCa::open(&pem, key).map_err(Refusal::internal),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let ca = DeviceCa::create(key, validity(world, CA_LIFE), world.random())
+            let ca = DeviceCa::create(key, validity(world.now(), CA_LIFE), world.random())
                 .map_err(Refusal::internal)?;
             write_private(&path, ca.certificate_pem().as_bytes())
                 .map_err(|error| Refusal::internal(format!("{}: {error}", path.display())))?;

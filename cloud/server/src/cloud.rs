@@ -15,6 +15,7 @@ use crate::{
     bridge::{Broker, Directory},
     catalogue::Catalogue,
     config::{Config, ForgeChoice},
+    last_edition::LastEditions,
     metrics::Metrics,
     readiness::Readiness,
     refusal::{Outcome, Refusal},
@@ -30,6 +31,8 @@ pub struct Cloud {
     pub blobs: Blobs,
     /// Keys.
     pub authority: Authority,
+    /// What was published last, beside the database.
+    pub last_editions: LastEditions,
     /// Time and randomness.
     pub world: World,
     /// The way to devices.

@@ -16,6 +16,7 @@ pub mod deployers;
 pub mod door;
 pub mod forge;
 pub mod http;
+pub mod last_edition;
 pub mod metrics;
 pub mod passphrase;
 pub mod principal;

@@ -57,12 +57,14 @@ pub async fn serve(config: &Config, world: World, stop: CancellationToken) -> an
         bootstrap,
         uplink,
         queue,
+        alarms,
         external,
         embedded,
     } = start::start(config, world, stop.clone()).await?;
     let mut tasks = JoinSet::new();
     reconcile::run_all(&cloud, bootstrap, &mut tasks);
     tasks.spawn(bridge::store_reports(Arc::clone(&cloud), queue));
+    tasks.spawn(bridge::quarantine_clones(Arc::clone(&cloud), alarms));
     if let Some(link) = external {
         tasks.spawn(link.run(Arc::clone(&cloud), uplink));
     }

@@ -88,7 +88,7 @@ impl Desired<'_> {
                FROM desired_states s
                JOIN devices d USING (tenant_id, device)
                LEFT JOIN device_reports r USING (tenant_id, device)
-               WHERE s.composed < s.wanted AND d.revoked_at IS NULL
+               WHERE s.composed < s.wanted AND NOT d.barred
                ORDER BY s.tenant_id, s.device LIMIT $1"#,
             i64::from(limit),
         )
@@ -240,7 +240,7 @@ impl Desired<'_> {
         let rows = sqlx::query!(
             r#"SELECT s.tenant_id, s.device, s.sequence, s.envelope AS "envelope!"
                FROM desired_states s JOIN devices d USING (tenant_id, device)
-               WHERE s.published < s.sequence AND d.revoked_at IS NULL
+               WHERE s.published < s.sequence AND NOT d.barred
                ORDER BY s.tenant_id, s.device LIMIT $1"#,
             i64::from(limit),
         )

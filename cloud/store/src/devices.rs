@@ -1,7 +1,9 @@
 //! Devices, their certificates, how they come in, and what they refused.
 
 mod enrol;
+mod quarantine;
 pub(crate) mod refusals;
+mod renew;
 mod row;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
 pub use enrol::{EnrolOutcome, Enrolment};
+pub use renew::{RenewOutcome, Renewal};
 use row::DeviceRow;
 
 use crate::assignments::{Selection, load_for_update, phase_event, save};
@@ -48,6 +51,7 @@ impl Devices<'_> {
             DeviceRow,
             r#"SELECT d.tenant_id, d.device, d.role, d.class, d.gateway, d.labels, d.public_key,
                       d.enrolled_at AS "enrolled_at: Moment", d.revoked_at AS "revoked_at: Moment", d.revoked_reason,
+                      d.quarantined_at AS "quarantined_at: Moment", d.quarantined_reason,
                       d.inventory, r.boot AS "boot?", r.seq AS "seq?", r.received_at AS "received_at?: Moment",
                       r.desired_sequence AS "desired_sequence?", r.models AS "models?"
                FROM devices d LEFT JOIN device_reports r USING (tenant_id, device)
@@ -74,6 +78,7 @@ impl Devices<'_> {
             DeviceRow,
             r#"SELECT d.tenant_id, d.device, d.role, d.class, d.gateway, d.labels, d.public_key,
                       d.enrolled_at AS "enrolled_at: Moment", d.revoked_at AS "revoked_at: Moment", d.revoked_reason,
+                      d.quarantined_at AS "quarantined_at: Moment", d.quarantined_reason,
                       d.inventory, r.boot AS "boot?", r.seq AS "seq?", r.received_at AS "received_at?: Moment",
                       r.desired_sequence AS "desired_sequence?", r.models AS "models?"
                FROM devices d LEFT JOIN device_reports r USING (tenant_id, device)
@@ -94,7 +99,7 @@ impl Devices<'_> {
     pub async fn children(&self, gateway: &DeviceIdentity) -> Result<Vec<DeviceName>, StoreError> {
         let names = sqlx::query_scalar!(
             "SELECT device FROM devices
-             WHERE tenant_id = $1 AND gateway = $2 AND revoked_at IS NULL ORDER BY device",
+             WHERE tenant_id = $1 AND gateway = $2 AND NOT barred ORDER BY device",
             gateway.tenant.as_str(),
             gateway.device.as_str(),
         )
@@ -232,7 +237,7 @@ impl Devices<'_> {
     }
 }
 
-/// Nobody may wait for what a revoked device cannot say any more.
+/// Nobody may wait for what a barred device cannot say any more.
 async fn leave_rollouts(
     transaction: &mut Transaction<'static, Postgres>,
     identity: &DeviceIdentity,

@@ -36,7 +36,7 @@ pub use blobs::Blobs;
 pub use builds::Builds;
 pub use claims::{Claims, NewClaim};
 pub use desired::{Desired, Envelope, Signed, ToCompose, ToPublish};
-pub use devices::{CertificateRecord, Devices, EnrolOutcome, Enrolment};
+pub use devices::{CertificateRecord, Devices, EnrolOutcome, Enrolment, RenewOutcome, Renewal};
 pub use error::{StoreError, Written};
 pub use events::{Event, Events, NewEvent};
 pub use jobs::{Job, Jobs, Lease, LeaseState};

@@ -87,6 +87,28 @@ impl Releases<'_> {
         Ok(release)
     }
 
+    /// Lets a model's next release count on from here at least.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn raise_counter(
+        &self,
+        tenant: &Tenant,
+        model: &ModelName,
+        counter: u64,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO release_counters AS c (tenant_id, model, last) VALUES ($1, $2, $3)
+             ON CONFLICT (tenant_id, model) DO UPDATE SET last = GREATEST(c.last, excluded.last)",
+            tenant.as_str(),
+            model.as_str(),
+            signed(counter),
+        )
+        .execute(&self.store.pool)
+        .await?;
+        Ok(())
+    }
+
     /// A release.
     ///
     /// # Errors

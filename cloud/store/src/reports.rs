@@ -25,7 +25,10 @@ pub enum TakenIn {
         /// What it did to the assignment that it speaks of. Nothing, when it speaks of none that the device has.
         applied: Option<Applied>,
     },
-    /// The device is unknown or revoked: nothing of it is stored, and it must not be acknowledged.
+    /// Another start of the same number was heard before: two hold the device's key. Nothing of it is stored, and it
+    /// must not be acknowledged.
+    Cloned,
+    /// The device is unknown or barred: nothing of it is stored, and it must not be acknowledged.
     NotADevice(DeviceIdentity),
 }
 

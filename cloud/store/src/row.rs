@@ -63,6 +63,16 @@ impl Row {
             .map_err(|_| self.wrong(column, format!("{} bytes instead of 32", bytes.len())))
     }
 
+    pub(crate) fn bytes16(
+        &self,
+        column: &'static str,
+        bytes: &[u8],
+    ) -> Result<[u8; 16], StoreError> {
+        bytes
+            .try_into()
+            .map_err(|_| self.wrong(column, format!("{} bytes instead of 16", bytes.len())))
+    }
+
     pub(crate) fn digest(&self, column: &'static str, bytes: &[u8]) -> Result<Digest, StoreError> {
         self.bytes32(column, bytes).map(Digest::from_bytes)
     }

@@ -26,7 +26,7 @@ use crate::keys::{KeyError, KeySource};
 /// Largest certificate request that is parsed; an honest one has under 500 bytes. Stops endless data.
 pub const MAX_CSR_BYTES: usize = 16 * 1024;
 
-/// Bytes of a serial number: random, so that it says nothing and cannot be guessed.
+/// Bytes of a new serial number.
 const SERIAL_BYTES: usize = 16;
 
 /// Why a certificate was not issued or not understood.
@@ -49,6 +49,9 @@ pub enum CaError {
     /// No certificate, or one that names no device.
     #[error("this is no device certificate: {0}")]
     NotADevice(String),
+    /// Text that is no serial number.
+    #[error("`{0}` is no serial number of a certificate")]
+    BadSerial(String),
     /// A name that no certificate can carry.
     #[error("`{0}` is neither a host name nor an address")]
     BadName(String),
@@ -86,10 +89,39 @@ impl Serial {
         })
     }
 
+    /// A new one: random, so that it says nothing and cannot be guessed.
+    ///
+    /// # Errors
+    /// [`CaError::Key`] when the machine gives no randomness.
+    pub fn random(rng: &dyn SecureRandom) -> Result<Self, CaError> {
+        let mut bytes = [0_u8; SERIAL_BYTES];
+        rng.fill(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
+        // Positive and of full length: the top bit is a sign in DER, and a leading zero byte would be dropped.
+        bytes[0] = (bytes[0] & 0x7f) | 0x40;
+        Ok(Self::from_bytes(&bytes))
+    }
+
+    /// From its text, as it is on record.
+    ///
+    /// # Errors
+    /// [`CaError::BadSerial`] when it is not hex.
+    pub fn parse(text: &str) -> Result<Self, CaError> {
+        let serial = Self(text.to_owned());
+        match serial.bytes() {
+            Ok(bytes) if Self::from_bytes(&bytes) == serial => Ok(serial),
+            _ => Err(CaError::BadSerial(text.chars().take(100).collect())),
+        }
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, hex::FromHexError> {
+        let odd = self.0.len() % 2;
+        hex::decode("0".repeat(odd) + &self.0)
     }
 }
 
@@ -153,7 +185,7 @@ impl DeviceCa {
         validity: Validity,
         rng: &dyn SecureRandom,
     ) -> Result<Self, CaError> {
-        let mut params = params("Espalier device CA", validity, rng)?;
+        let mut params = params("Espalier device CA", validity, &Serial::random(rng)?)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = CaKey::new(key);
@@ -188,10 +220,7 @@ impl DeviceCa {
         &self.certificate_pem
     }
 
-    /// Issues a certificate for the key in `csr_pem` to `identity`.
-    ///
-    /// It is good for both ends of TLS, because a device may be a gateway to others; the only name in it is
-    /// under `.espalier`, so it can never stand for the cloud's own doors.
+    /// Issues a certificate for the key in `csr_pem` to `identity`, under a new serial number.
     ///
     /// # Errors
     /// [`CaError::BadRequest`], [`CaError::WrongKeyKind`], [`CaError::Key`].
@@ -202,23 +231,40 @@ impl DeviceCa {
         validity: Validity,
         rng: &dyn SecureRandom,
     ) -> Result<DeviceCertificate, CaError> {
-        let mut request = read_request(csr_pem)?;
-        let public_key = ed25519_key(&request)?;
-        let mut params = params(&identity.to_string(), validity, rng)?;
-        params.subject_alt_names = vec![dns_name(&gateway_dns_name(identity))?];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ClientAuth,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        ];
-        let serial = serial_of(&params);
-        request.params = params;
-        let pem = request.signed_by(&self.issuer).map_err(encoding)?.pem();
+        let public_key = ed25519_key(&read_request(csr_pem)?)?;
+        let serial = Serial::random(rng)?;
+        let pem = self.certify(identity, &public_key, &serial, validity)?;
         Ok(DeviceCertificate {
             pem,
             serial,
             public_key,
             not_after: validity.not_after,
         })
+    }
+
+    /// The certificate (PEM) that `identity` holds for `key` under a serial number. The arguments determine its bytes,
+    /// because Ed25519 signs without randomness: what is on record can be given again.
+    ///
+    /// It is good for both ends of TLS, because a device may be a gateway to others; the only name in it is
+    /// under `.espalier`, so it can never stand for the cloud's own doors.
+    ///
+    /// # Errors
+    /// [`CaError::BadSerial`], [`CaError::Key`].
+    pub fn certify(
+        &self,
+        identity: &DeviceIdentity,
+        key: &PublicKey,
+        serial: &Serial,
+        validity: Validity,
+    ) -> Result<String, CaError> {
+        let mut params = params(&identity.to_string(), validity, serial)?;
+        params.subject_alt_names = vec![dns_name(&gateway_dns_name(identity))?];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
+        let certificate = params.signed_by(&DeviceKey(key), &self.issuer);
+        Ok(certificate.map_err(encoding)?.pem())
     }
 
     /// Issues a certificate with a new key to one of the cloud's own doors, for host names and addresses.
@@ -232,7 +278,7 @@ impl DeviceCa {
         rng: &dyn SecureRandom,
     ) -> Result<ServerCertificate, CaError> {
         let key = server_key(rng)?;
-        let mut params = params("Espalier cloud", validity, rng)?;
+        let mut params = params("Espalier cloud", validity, &Serial::random(rng)?)?;
         params.subject_alt_names = names
             .iter()
             .map(|name| host_name(name))
@@ -314,10 +360,23 @@ impl SigningKey for CaKey {
     }
 }
 
+/// A device's key as `rcgen` wants to see it.
+struct DeviceKey<'a>(&'a PublicKey);
+
+impl PublicKeyData for DeviceKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
 fn params(
     common_name: &str,
     validity: Validity,
-    rng: &dyn SecureRandom,
+    serial: &Serial,
 ) -> Result<CertificateParams, CaError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -327,7 +386,10 @@ fn params(
     // The epoch plus seconds, so that the crate behind `rcgen`'s time type need not be named here.
     params.not_before = date_time_ymd(1970, 1, 1) + seconds(validity.not_before);
     params.not_after = date_time_ymd(1970, 1, 1) + seconds(validity.not_after);
-    params.serial_number = Some(random_serial(rng)?);
+    let bytes = serial
+        .bytes()
+        .map_err(|_| CaError::BadSerial(serial.0.clone()))?;
+    params.serial_number = Some(SerialNumber::from_slice(&bytes));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -336,18 +398,6 @@ fn params(
 
 fn seconds(since_epoch: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(since_epoch.as_second()).unwrap_or(0))
-}
-
-fn random_serial(rng: &dyn SecureRandom) -> Result<SerialNumber, CaError> {
-    let mut bytes = [0_u8; SERIAL_BYTES];
-    rng.fill(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
-    // Positive and of full length: the top bit is a sign in DER, and a leading zero byte would be dropped.
-    bytes[0] = (bytes[0] & 0x7f) | 0x40;
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn serial_of(params: &CertificateParams) -> Serial {
-    Serial::from_bytes(params.serial_number.as_ref().map_or(&[], AsRef::as_ref))
 }
 
 fn read_request(csr_pem: &str) -> Result<CertificateSigningRequestParams, CaError> {

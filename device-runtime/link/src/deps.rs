@@ -39,6 +39,32 @@ pub struct Config {
     pub slowest: Pace,
     /// Waiting between tries of anything on the network.
     pub backoff: Backoff,
+    /// How the device's certificate is kept from ending.
+    pub renewal: RenewalPace,
+}
+
+/// How often a device asks for its next certificate, once it is due.
+#[derive(Debug, Clone, Copy)]
+pub struct RenewalPace {
+    /// How often the clock is looked at.
+    pub look: Duration,
+    /// How long nobody is asked again after the cloud found the certificate young enough.
+    pub rest: Duration,
+    /// Waiting after tries that failed. There are months for them.
+    pub backoff: Backoff,
+}
+
+impl Default for RenewalPace {
+    fn default() -> Self {
+        Self {
+            look: Duration::from_secs(600),
+            rest: Duration::from_secs(24 * 3600),
+            backoff: Backoff {
+                first: Duration::from_secs(60),
+                longest: Duration::from_secs(6 * 3600),
+            },
+        }
+    }
 }
 
 impl Default for Config {
@@ -50,6 +76,7 @@ impl Default for Config {
             download_tries: 8,
             slowest: Pace::default(),
             backoff: Backoff::default(),
+            renewal: RenewalPace::default(),
         }
     }
 }

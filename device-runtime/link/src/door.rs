@@ -1,4 +1,5 @@
-//! The HTTPS side of the conversation: metadata, bytes and enrolment, from the cloud's device door or a gateway's LAN door.
+//! The HTTPS side of the conversation: metadata, bytes and certificates, from the cloud's device door or a gateway's LAN
+//! door.
 //!
 //! Both doors have the same shape below their prefix, so a device does not care which one it talks to. Nothing that comes
 //! through is believed for that: metadata carry signatures, and bytes are digested by whoever asked for them.
@@ -21,13 +22,13 @@ use crate::{Identity, uplink};
 
 /// What all paths of the cloud's device door begin with.
 pub const DEVICE_PREFIX: &str = "/device/v1/";
-/// The largest answer to an enrolment in bytes; stops endless data.
-const MAX_ENROL_ANSWER: u64 = 64 * 1024;
+/// The largest answer to an enrolment or a renewal in bytes; stops endless data.
+const MAX_CERTIFICATE_ANSWER: u64 = 64 * 1024;
 /// A connection that is not made in this time has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A transfer that brings nothing for this long has failed.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
-/// Metadata and small blobs are here in this time or not at all; stops slow retrieval, where a source keeps a device from
+/// Metadata, certificates and small blobs are here in this time or not at all; stops slow retrieval, where a source keeps a device from
 /// renewing its trust with a byte now and then. Larger blobs have a pace to keep, see [`Pace`](crate::download::Pace).
 const SMALL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -184,13 +185,37 @@ impl Door {
     /// # Errors
     /// When there was no answer.
     pub async fn enrol(&self, request: Bytes) -> Result<(u16, Bytes), DoorError> {
+        self.pass("enrol", "application/json", request).await
+    }
+
+    /// Passes on a device's signed request for its next certificate, and gives the answer's status and body, whatever
+    /// they are.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn renew(
+        &self,
+        device: &DeviceIdentity,
+        request: Bytes,
+    ) -> Result<(u16, Bytes), DoorError> {
+        let path = format!("{device}/renew");
+        self.pass(&path, "application/octet-stream", request).await
+    }
+
+    async fn pass(
+        &self,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), DoorError> {
         let request = self
-            .request(Method::POST, "enrol")?
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(request);
+            .request(Method::POST, path)?
+            .header(header::CONTENT_TYPE, kind)
+            .timeout(SMALL_LIMIT)
+            .body(body);
         let response = self.answer(request).await?;
         let status = response.status().as_u16();
-        Ok((status, collect(response, MAX_ENROL_ANSWER).await?))
+        Ok((status, collect(response, MAX_CERTIFICATE_ANSWER).await?))
     }
 
     pub(crate) async fn down(
@@ -289,7 +314,7 @@ async fn success(response: Response) -> Result<Response, DoorError> {
         return Ok(response);
     }
     let url = response.url().clone();
-    let body = collect(response, MAX_ENROL_ANSWER)
+    let body = collect(response, MAX_CERTIFICATE_ANSWER)
         .await
         .unwrap_or_default();
     Err(DoorError::Status {

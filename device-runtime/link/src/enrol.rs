@@ -6,7 +6,7 @@ use bytes::Bytes;
 use espalier_protocol::claim::Claim;
 use espalier_protocol::enrol::{EnrolRequest, Enrolled, Role};
 use espalier_protocol::inventory::Inventory;
-use espalier_protocol::trust::TrustLevel;
+use espalier_protocol::trust::{SigningKey, TrustLevel};
 use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName};
 use espalier_slots::trust::root_trust;
 use espalier_slots::{Anchor, Files, Store, StoreError};
@@ -15,9 +15,9 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519}
 use ring::rand::SecureRandom;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
+use crate::certificate::Certificate;
 use crate::door::{self, Door, DoorError};
 use crate::identity::{Draft, Facts, Identity, IdentityError, StateFolder};
-use crate::tls;
 
 /// What a device wants to be.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Wish {
     pub inventory: Inventory,
     /// Whether keys that were made by `espalier up` are good enough.
     pub development_trust: bool,
+    /// Whether a device that holds a certificate asks for one all the same: the cloud may not know that one any more.
+    pub again: bool,
 }
 
 /// Why a device was not enrolled.
@@ -58,6 +60,17 @@ pub enum EnrolError {
         "this state folder belongs to {0}: choose another folder, or remove it by hand to enrol anew"
     )]
     Taken(DeviceIdentity),
+    /// The device was enrolled as one of another class.
+    #[error(
+        "this device was enrolled as one of class {was}, and not of {wish}: enrol it as it was, or under a new name in \
+         another state folder"
+    )]
+    OtherClass {
+        /// Its class so far.
+        was: DeviceClassName,
+        /// The one that it is to have now.
+        wish: DeviceClassName,
+    },
     /// The cloud said no.
     #[error("the enrolment was refused with status {status}: {detail}")]
     Refused {
@@ -83,7 +96,9 @@ pub enum EnrolError {
     Request(#[from] rcgen::Error),
 }
 
-/// Enrols a device, or finishes an enrolment that was cut off; one that is enrolled already stays what it is.
+/// Enrols a device, or finishes an enrolment that was cut off; one that is enrolled already stays what it is. A device
+/// whose certificate ended gets a new one, under its name and with its key: the claim is a person's word that it may. So
+/// does one that wishes so, or it gets the one that the cloud has on record.
 ///
 /// The key pair is made first and kept; only the request leaves the device. The claim's authority is the only one that the
 /// door is verified by, and its first TUF root becomes the store's anchor.
@@ -99,12 +114,15 @@ pub async fn enrol(
     random: &dyn SecureRandom,
 ) -> Result<Identity, EnrolError> {
     let wanted = DeviceIdentity::new(claim.tenant.clone(), wish.device.clone());
-    if let Some(identity) = Identity::load(files.clone(), state)? {
-        return if *identity.device() == wanted {
-            Ok(identity)
-        } else {
-            Err(EnrolError::Taken(identity.device().clone()))
-        };
+    let known = Identity::load(files.clone(), state)?;
+    if let Some(identity) = &known {
+        if *identity.device() != wanted {
+            return Err(EnrolError::Taken(identity.device().clone()));
+        }
+        if !wish.again && !identity.certificate().has_ended(now) {
+            return Ok(identity.clone());
+        }
+        stays_of_its_class(identity, wish)?;
     }
     let trust = check_claim(claim, wish, now)?;
     let draft = Draft::begin(files.clone(), state, random)?;
@@ -115,21 +133,47 @@ pub async fn enrol(
             enrolled.identity
         )));
     }
-    let identity = draft.identity(Facts {
-        identity: wanted.clone(),
+    let certificate = read_certificate(&enrolled.certificate_pem, &wanted, &draft, claim)?;
+    // The trust of a device that was enrolled before has come further than this claim's.
+    if known.is_none() {
+        make_store(files, state, claim, wish, &wanted)?;
+    }
+    let facts = Facts {
+        identity: wanted,
         class: wish.class.clone(),
         role: wish.role,
-        certificate_pem: enrolled.certificate_pem,
         ca_pem: claim.ca_pem.clone(),
         uplink: claim.uplink.clone(),
         trust,
         gateway: enrolled.gateway,
-    })?;
-    // A certificate of another key would be found out only at the next start, when nobody watches.
-    tls::client(&identity).map_err(|error| EnrolError::Answer(error.to_string()))?;
-    make_store(files, state, claim, wish, &wanted)?;
-    draft.keep(&identity)?;
-    Ok(identity)
+    };
+    Ok(draft.keep(facts, certificate)?)
+}
+
+fn stays_of_its_class(identity: &Identity, wish: &Wish) -> Result<(), EnrolError> {
+    let was = &identity.facts().class;
+    if *was == wish.class {
+        return Ok(());
+    }
+    Err(EnrolError::OtherClass {
+        was: was.clone(),
+        wish: wish.class.clone(),
+    })
+}
+
+/// A certificate of another key would be found out only at the next start, when nobody watches.
+fn read_certificate(
+    pem: &str,
+    device: &DeviceIdentity,
+    draft: &Draft,
+    claim: &Claim,
+) -> Result<Certificate, EnrolError> {
+    let key = SigningKey::from_pkcs8(draft.pkcs8()).map_err(IdentityError::from)?;
+    let usable =
+        |certificate: &Certificate| certificate.check(device, &key.public(), &claim.ca_pem);
+    Certificate::read(pem)
+        .and_then(|certificate| usable(&certificate).map(|()| certificate))
+        .map_err(|error| EnrolError::Answer(format!("its certificate is refused: {error}")))
 }
 
 fn check_claim(claim: &Claim, wish: &Wish, now: Timestamp) -> Result<TrustLevel, EnrolError> {

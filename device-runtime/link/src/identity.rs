@@ -15,6 +15,9 @@ use espalier_slots::record::{Kept, RecordError};
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::{Certificate, CertificateError};
+use crate::tls::{Credential, Shown, TlsError};
+
 /// Where the parts of an agent's state lie.
 #[derive(Debug, Clone)]
 pub struct StateFolder(PathBuf);
@@ -59,6 +62,12 @@ pub enum IdentityError {
     /// The key is not one.
     #[error("the device's key cannot be used: enrol the device again")]
     Key(#[from] KeyError),
+    /// The certificate is not one.
+    #[error("the device's certificate cannot be used: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The certificate does not belong to the key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The state folder cannot be made.
     #[error("cannot make the state folder {0}")]
     Folder(PathBuf, #[source] std::io::Error),
@@ -70,10 +79,19 @@ enum IdentityFile {
     /// The key was made; the cloud was asked, or is about to be. A repeated enrolment uses the same key.
     Pending { key: String },
     /// The cloud answered.
-    Enrolled { key: String, facts: Box<Facts> },
+    Enrolled { key: String, facts: Box<Papers> },
 }
 
-/// What is known about an enrolled device besides its key.
+/// What enrolment gave, as it lies on the disk.
+#[derive(Serialize, Deserialize, Clone)]
+struct Papers {
+    #[serde(flatten)]
+    facts: Facts,
+    /// The certificate, then the chain (PEM): the one part that changes.
+    certificate_pem: String,
+}
+
+/// What is known about an enrolled device besides its key and its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Who it is.
@@ -82,8 +100,6 @@ pub struct Facts {
     pub class: DeviceClassName,
     /// What it is in its site.
     pub role: Role,
-    /// Its certificate, then the chain (PEM).
-    pub certificate_pem: String,
     /// The authority of doors, broker and devices (PEM).
     pub ca_pem: String,
     /// Whom it talks to.
@@ -94,12 +110,14 @@ pub struct Facts {
     pub gateway: Option<DeviceName>,
 }
 
-/// An enrolled device.
+/// An enrolled device. Clones are one device: a certificate that one of them is given is shown by all.
 #[derive(Clone)]
 pub struct Identity {
+    kept: Kept<IdentityFile>,
     key: Arc<SigningKey>,
     pkcs8: Arc<[u8]>,
     facts: Arc<Facts>,
+    shown: Arc<Shown>,
 }
 
 impl fmt::Debug for Identity {
@@ -119,17 +137,31 @@ impl Identity {
     /// # Errors
     /// When there is one and it cannot be read.
     pub fn load(files: Arc<dyn Files>, state: &StateFolder) -> Result<Option<Self>, IdentityError> {
-        match Kept::<IdentityFile>::new(files, state.identity()).read()? {
+        let kept = Kept::<IdentityFile>::new(files, state.identity());
+        match kept.read()? {
             Some(IdentityFile::Enrolled { key, facts }) => {
-                Ok(Some(Self::new(decode(&key)?, *facts)?))
+                let certificate = Certificate::read(&facts.certificate_pem)?;
+                Ok(Some(Self::new(
+                    kept,
+                    decode(&key)?,
+                    facts.facts,
+                    certificate,
+                )?))
             }
             Some(IdentityFile::Pending { .. }) | None => Ok(None),
         }
     }
 
-    fn new(pkcs8: Vec<u8>, facts: Facts) -> Result<Self, IdentityError> {
+    fn new(
+        kept: Kept<IdentityFile>,
+        pkcs8: Vec<u8>,
+        facts: Facts,
+        certificate: Certificate,
+    ) -> Result<Self, IdentityError> {
         Ok(Self {
+            kept,
             key: Arc::new(SigningKey::from_pkcs8(&pkcs8)?),
+            shown: Arc::new(Shown::new(Credential::new(certificate, &pkcs8)?)),
             pkcs8: pkcs8.into(),
             facts: Arc::new(facts),
         })
@@ -153,12 +185,33 @@ impl Identity {
         &self.key
     }
 
-    pub(crate) fn key_pkcs8(&self) -> &[u8] {
-        &self.pkcs8
+    /// The certificate that it shows in its next handshake.
+    #[must_use]
+    pub fn certificate(&self) -> Certificate {
+        self.shown.certificate()
     }
 
-    pub(crate) fn certificate_pem(&self) -> &str {
-        &self.facts.certificate_pem
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        self.shown.clone()
+    }
+
+    /// Makes its next certificate durable, then shows it. What is shown is on the disk, so that no start goes back.
+    pub(crate) fn renew(&self, certificate: Certificate) -> Result<(), IdentityError> {
+        let credential = Credential::new(certificate.clone(), &self.pkcs8)?;
+        self.keep(&certificate)?;
+        self.shown.replace(credential);
+        Ok(())
+    }
+
+    fn keep(&self, certificate: &Certificate) -> Result<(), IdentityError> {
+        let facts = Papers {
+            facts: Facts::clone(&self.facts),
+            certificate_pem: certificate.pem().to_owned(),
+        };
+        Ok(self.kept.write(&IdentityFile::Enrolled {
+            key: STANDARD.encode(&self.pkcs8),
+            facts: Box::new(facts),
+        })?)
     }
 
     pub(crate) fn ca_pem(&self) -> &str {
@@ -205,16 +258,14 @@ impl Draft {
         &self.pkcs8
     }
 
-    /// The identity that this key and `facts` make; not kept yet.
-    pub(crate) fn identity(&self, facts: Facts) -> Result<Identity, IdentityError> {
-        Identity::new(self.pkcs8.clone(), facts)
-    }
-
-    /// Makes an identity durable: from now on the device is enrolled.
-    pub(crate) fn keep(self, identity: &Identity) -> Result<(), IdentityError> {
-        Ok(self.kept.write(&IdentityFile::Enrolled {
-            key: STANDARD.encode(&self.pkcs8),
-            facts: Box::new(identity.facts().clone()),
-        })?)
+    /// Makes the identity durable that this key, `facts` and a certificate make: from now on the device is enrolled.
+    pub(crate) fn keep(
+        self,
+        facts: Facts,
+        certificate: Certificate,
+    ) -> Result<Identity, IdentityError> {
+        let identity = Identity::new(self.kept, self.pkcs8, facts, certificate.clone())?;
+        identity.keep(&certificate)?;
+        Ok(identity)
     }
 }

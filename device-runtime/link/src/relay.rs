@@ -3,6 +3,7 @@
 //! | call | by | carries |
 //! |---|---|---|
 //! | `POST /relay/v1/enrol` | a device without certificate | [`EnrolRequest`](espalier_protocol::enrol::EnrolRequest), forwarded |
+//! | `POST /relay/v1/{tenant}/{device}/renew` | the child | one signed [`RenewRequest`](espalier_protocol::renew::RenewRequest), forwarded |
 //! | `GET /relay/v1/{tenant}/{device}/down?after=N&wait=S` | the child | answers with [`Down`] (JSON) |
 //! | `POST /relay/v1/{tenant}/{device}/up` | the child | one signed report (its bytes) |
 //! | `GET /relay/v1/tuf/{file}`, `GET /relay/v1/blobs/{sha256}` | the child | what the cloud's door serves |

@@ -1,15 +1,20 @@
 //! TLS with `ring`, always named explicitly: a process may have several providers linked and none installed.
+//!
+//! Whatever a device opens shows the certificate that its [`Identity`] holds *then*: a renewed one is shown from the next
+//! handshake on, without a configuration being made anew, and open connections go on with the one that they began with.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use espalier_protocol::claim::Uplink;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 
-use crate::Identity;
+use crate::{Certificate, Identity};
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,10 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(
+    what: &'static str,
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| TlsError::Pem { what })?;
@@ -59,8 +67,88 @@ fn roots(ca_pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
     Ok(Arc::new(roots))
 }
 
-fn key(identity: &Identity) -> PrivateKeyDer<'static> {
-    PrivatePkcs8KeyDer::from(identity.key_pkcs8().to_vec()).into()
+/// A certificate with its key, as handshakes need them.
+#[derive(Debug)]
+pub(crate) struct Credential {
+    certificate: Certificate,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Credential {
+    /// Puts a certificate and a key (PKCS#8) together.
+    ///
+    /// # Errors
+    /// When they do not belong together.
+    pub(crate) fn new(certificate: Certificate, pkcs8: &[u8]) -> Result<Self, TlsError> {
+        let what = "device's certificate";
+        let chain = certificates(what, certificate.pem())?;
+        let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into();
+        let certified = CertifiedKey::from_der(chain, key, &provider())
+            .map_err(|source| TlsError::Refused { what, source })?;
+        Ok(Self {
+            certificate,
+            certified: Arc::new(certified),
+        })
+    }
+}
+
+/// What a device shows in its next handshake.
+#[derive(Debug)]
+pub(crate) struct Shown(RwLock<Credential>);
+
+impl Shown {
+    pub(crate) fn new(credential: Credential) -> Self {
+        Self(RwLock::new(credential))
+    }
+
+    pub(crate) fn certificate(&self) -> Certificate {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .certificate
+            .clone()
+    }
+
+    pub(crate) fn replace(&self, credential: Credential) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = credential;
+    }
+
+    fn certified(&self) -> Arc<CertifiedKey> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .certified
+            .clone()
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified())
+    }
+}
+
+/// Whether the first certificate of a chain was issued to a client by the authority, at a time at which both hold.
+pub(crate) fn verify(chain_pem: &str, ca_pem: &str, at: UnixTime) -> Result<(), TlsError> {
+    let what = "device's certificate";
+    let chain = certificates(what, chain_pem)?;
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(roots(ca_pem)?, provider()).build()?;
+    let (first, rest) = chain.split_first().ok_or(TlsError::Pem { what })?;
+    clients
+        .verify_client_cert(first, rest, at)
+        .map(drop)
+        .map_err(|source| TlsError::Refused { what, source })
 }
 
 /// For a device that has no certificate yet: it verifies the other side by the claim's authority alone.
@@ -100,17 +188,18 @@ pub fn broker_client(identity: &Identity) -> Result<ClientConfig, TlsError> {
 }
 
 fn client_of(identity: &Identity, ca_pem: &str) -> Result<ClientConfig, TlsError> {
-    let what = "device's certificate";
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|source| TlsError::Refused { what, source })?;
-    builder
+        .map_err(|source| TlsError::Refused {
+            what: "protocol versions",
+            source,
+        })?;
+    let mut config = builder
         .with_root_certificates(roots(ca_pem)?)
-        .with_client_auth_cert(
-            certificates(what, identity.certificate_pem())?,
-            key(identity),
-        )
-        .map_err(|source| TlsError::Refused { what, source })
+        .with_client_cert_resolver(identity.shown());
+    // A session that is resumed goes on with the certificate of its first handshake.
+    config.resumption = Resumption::in_memory_sessions(8);
+    Ok(config)
 }
 
 /// For a gateway's LAN door: its own device certificate, and client certificates of the same authority. A client without
@@ -119,18 +208,17 @@ fn client_of(identity: &Identity, ca_pem: &str) -> Result<ClientConfig, TlsError
 /// # Errors
 /// When the certificates cannot be used.
 pub fn relay_server(identity: &Identity) -> Result<ServerConfig, TlsError> {
-    let what = "gateway's certificate";
     let clients =
         WebPkiClientVerifier::builder_with_provider(roots(identity.ca_pem())?, provider())
             .allow_unauthenticated()
             .build()?;
-    ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|source| TlsError::Refused { what, source })?
+        .map_err(|source| TlsError::Refused {
+            what: "protocol versions",
+            source,
+        })?;
+    Ok(builder
         .with_client_cert_verifier(clients)
-        .with_single_cert(
-            certificates(what, identity.certificate_pem())?,
-            key(identity),
-        )
-        .map_err(|source| TlsError::Refused { what, source })
+        .with_cert_resolver(identity.shown()))
 }

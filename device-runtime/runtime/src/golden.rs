@@ -85,18 +85,24 @@ pub struct GoldenReport {
 pub fn check_folder(path: &Path, options: &GraphOptions) -> Result<GoldenReport, GoldenError> {
     let folder = ModelFolder::open(path)?;
     let segmenter = Segmenter::load(&folder, options)?;
-    check(&folder, &segmenter)
+    check(&folder, &segmenter, || ())
 }
 
-/// Runs a loaded bundle's golden inputs: the first answers also warm it up.
+/// Runs a loaded bundle's golden inputs: the first answers also warm it up. Before each it calls `pause`, which lets
+/// whoever has a better right to the machine go first.
 ///
 /// # Errors
 /// At the first input that has no answer or another one than the forge's; see [`GoldenError`].
-pub fn check(folder: &ModelFolder, segmenter: &Segmenter) -> Result<GoldenReport, GoldenError> {
+pub fn check(
+    folder: &ModelFolder,
+    segmenter: &Segmenter,
+    pause: impl Fn(),
+) -> Result<GoldenReport, GoldenError> {
     let (inputs, tolerance) = folder.golden().ok_or(GoldenError::None)?;
-    let cases = inputs
-        .iter()
-        .map(|golden| check_one(folder, segmenter, golden, tolerance));
+    let cases = inputs.iter().map(|golden| {
+        pause();
+        check_one(folder, segmenter, golden, tolerance)
+    });
     let cases = cases.collect::<Result<Vec<_>, _>>()?;
     if cases.is_empty() {
         return Err(GoldenError::None);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
 
 use espalier_protocol::id::ModelVersionId;
 use espalier_protocol::manifest::Prompt;
@@ -16,6 +17,8 @@ use espalier_runtime::segmentation::{LoadError, SegmentError, Segmentation};
 use espalier_runtime::{
     EmbeddingCache, GraphOptions, ModelFolder, Placement, Segmenter, Statistics,
 };
+
+use crate::computing::Computing;
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -114,14 +117,14 @@ impl Candidate {
         self.segmenter.placements()
     }
 
-    /// Runs the golden inputs of the folder that it was loaded from, which also warms it up. A full
-    /// model has none, and passes. Blocks while it computes.
+    /// Runs the golden inputs of the folder that it was loaded from, which also warms it up; before each it calls
+    /// `pause`. A full model has none, and passes. Blocks while it computes.
     ///
     /// # Errors
     /// When it does not answer as it did where it was built.
-    pub fn check_golden(self, folder: &ModelFolder) -> Result<Self, GoldenError> {
+    pub fn check_golden(self, folder: &ModelFolder, pause: impl Fn()) -> Result<Self, GoldenError> {
         let golden = match folder.golden() {
-            Some(_) => Some(golden::check(folder, &self.segmenter)?),
+            Some(_) => Some(golden::check(folder, &self.segmenter, pause)?),
             None => None,
         };
         Ok(Self { golden, ..self })
@@ -140,6 +143,7 @@ pub struct ModelHost {
     options: HostOptions,
     embeddings: EmbeddingCache,
     serving: RwLock<BTreeMap<ModelName, Arc<Instance>>>,
+    computing: Computing,
 }
 
 impl ModelHost {
@@ -151,6 +155,7 @@ impl ModelHost {
             options,
             embeddings,
             serving: RwLock::default(),
+            computing: Computing::default(),
         }
     }
 
@@ -247,6 +252,7 @@ impl ModelHost {
         picture: &[u8],
         prompt: &Prompt,
     ) -> Result<Segmentation, SegmentError> {
+        let _counted = self.computing.one_more();
         let outcome = instance
             .segmenter
             .segment(picture, prompt, &self.embeddings);
@@ -255,6 +261,11 @@ impl ModelHost {
             Err(error) => instance.statistics.failed(error.kind()),
         }
         outcome
+    }
+
+    /// Blocks until no request is being computed, but for `longest` at most: requests may never end.
+    pub fn wait_for_a_pause(&self, longest: Duration) {
+        self.computing.wait_for_none(longest);
     }
 
     // One exchange of a pointer is all that happens under this lock, so a poisoned one is whole.

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod answer;
+mod computing;
 pub mod host;
 pub mod http;
 pub mod metrics;

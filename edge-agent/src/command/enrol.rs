@@ -14,7 +14,7 @@ use ring::rand::SystemRandom;
 
 use crate::{config::Config, inventory, lock::StateLock, now};
 
-/// Enrol this device with a claim file, once. Safe to repeat after a cut.
+/// Enrol this device with a claim file, once. Safe to repeat after a cut; after its certificate ended it gets a new one.
 #[derive(Debug, clap::Args)]
 pub struct Enrol {
     /// The claim file, as `espalier claim create` wrote it
@@ -29,6 +29,9 @@ pub struct Enrol {
     /// What it is in its site
     #[arg(long, value_enum, default_value = "device")]
     role: RoleName,
+    /// Ask although the device holds a certificate: the cloud may not know it any more, after its database was restored
+    #[arg(long)]
+    again: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -56,6 +59,7 @@ impl Enrol {
             },
             inventory: inventory::look(&config.state, &config.providers),
             development_trust: config.development_trust,
+            again: self.again,
         };
         let state = StateFolder::new(&config.state);
         let identity = enrol(
@@ -69,8 +73,11 @@ impl Enrol {
         .await?;
         let facts = identity.facts();
         println!(
-            "enrolled as {} (class {}, {} keys)",
-            facts.identity, facts.class, facts.trust
+            "enrolled as {} (class {}, {} keys); its certificate ends at {} and is renewed before",
+            facts.identity,
+            facts.class,
+            facts.trust,
+            identity.certificate().until()
         );
         Ok(())
     }

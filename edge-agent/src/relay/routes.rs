@@ -31,6 +31,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
             .route("/enrol", web::post().to(enrol))
             .route("/tuf/{file}", web::get().to(metadata))
             .route("/blobs/{digest}", web::get().to(blob))
+            .route("/{tenant}/{device}/renew", web::post().to(renew))
             .route("/{tenant}/{device}/down", web::get().to(down))
             .route("/{tenant}/{device}/up", web::post().to(up)),
     );
@@ -110,15 +111,25 @@ struct Since {
 }
 
 async fn enrol(relay: Data<Relay>, request: Bytes) -> Result<HttpResponse, Refusal> {
-    let (status, answer) = relay
-        .upstream
-        .enrol(request)
-        .await
-        .map_err(Refusal::Upstream)?;
+    passed_on(relay.upstream.enrol(request).await)
+}
+
+async fn renew(
+    request: HttpRequest,
+    relay: Data<Relay>,
+    child: Path<(Tenant, DeviceName)>,
+    asked: Bytes,
+) -> Result<HttpResponse, Refusal> {
+    let child = itself(&request, child)?;
+    passed_on(relay.upstream.renew(&child, asked).await)
+}
+
+fn passed_on(answer: Result<(u16, Bytes), DoorError>) -> Result<HttpResponse, Refusal> {
+    let (status, body) = answer.map_err(Refusal::Upstream)?;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     Ok(HttpResponse::build(status)
         .insert_header(ContentType::json())
-        .body(answer))
+        .body(body))
 }
 
 async fn down(

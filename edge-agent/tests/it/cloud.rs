@@ -43,6 +43,8 @@ struct World {
     manners: BTreeMap<Digest, Manner>,
     /// Requests for blobs as they came: which, and where they wanted to begin.
     asked: Vec<(Digest, u64)>,
+    /// Requests for certificates as they came: whose, and what they say.
+    renewals: Vec<(String, Bytes)>,
 }
 
 /// The cloud, shared with its door.
@@ -75,6 +77,7 @@ impl Cloud {
                 metadata: BTreeMap::new(),
                 manners: BTreeMap::new(),
                 asked: Vec::new(),
+                renewals: Vec::new(),
             })),
             held: watch::Sender::new(true),
             door: format!("https://localhost:{port}/").parse().unwrap(),
@@ -118,6 +121,11 @@ impl Cloud {
         let world = self.world();
         let asked = world.asked.iter().filter(|(asked, _)| *asked == digest);
         asked.map(|(_, begins)| *begins).collect()
+    }
+
+    /// Whose certificates were to be renewed, and what the requests said.
+    pub fn renewals(&self) -> Vec<(String, Bytes)> {
+        self.world().renewals.clone()
     }
 
     /// An uplink to this cloud, with a broker that nobody reaches: blobs need none.
@@ -225,6 +233,7 @@ async fn serve(cloud: Cloud, listener: TcpListener, tls: ServerConfig) {
             .route("/device/v1/enrol", web::post().to(enrol))
             .route("/device/v1/tuf/{file}", web::get().to(metadata))
             .route("/device/v1/blobs/{digest}", web::get().to(blob))
+            .route("/device/v1/{tenant}/{device}/renew", web::post().to(renew))
     });
     let server = server.workers(1).disable_signals();
     let server = server.listen_rustls_0_23(listener, tls).unwrap();
@@ -233,6 +242,14 @@ async fn serve(cloud: Cloud, listener: TcpListener, tls: ServerConfig) {
 
 async fn enrol(cloud: Data<Cloud>, request: web::Json<EnrolRequest>) -> HttpResponse {
     HttpResponse::Ok().json(cloud.enrol(&request))
+}
+
+/// Says no, in words that are to arrive as they are.
+async fn renew(cloud: Data<Cloud>, of: web::Path<(String, String)>, said: Bytes) -> HttpResponse {
+    let (tenant, device) = of.into_inner();
+    let whose = format!("{tenant}/{device}");
+    cloud.world().renewals.push((whose, said));
+    HttpResponse::Conflict().body("not yet")
 }
 
 async fn metadata(cloud: Data<Cloud>, file: web::Path<String>) -> HttpResponse {

@@ -46,6 +46,7 @@ async fn enrolled(cloud: &Cloud, folder: &TempDir, device: &str, uplink: Uplink)
         role,
         inventory: Inventory::default(),
         development_trust: true,
+        again: false,
     };
     let (state, claim) = (StateFolder::new(folder.path()), cloud.claim(uplink));
     let (files, random) = (Arc::new(Disk), SystemRandom::new());

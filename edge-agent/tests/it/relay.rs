@@ -1,11 +1,13 @@
-//! The LAN door's blobs: a gateway between children that want the same bytes and a cloud that may fail.
+//! The LAN door: a gateway between children that want the same bytes and a cloud that may fail.
 
 use std::fs;
 
+use actix_web::web::Bytes;
 use espalier_protocol::Digest;
 
 use crate::cloud::{Cloud, Manner};
 use crate::gateway::{Gateway, at_least};
+use crate::mint::name;
 
 const ROOMY: u64 = 1 << 30;
 
@@ -199,4 +201,20 @@ async fn metadata_as_large_as_a_device_takes_passes() {
     cloud.keep_metadata("9.targets.json", bytes(1, 4 << 20));
     let passed = child.0.metadata("9.targets.json", 4 << 20).await.unwrap();
     assert_eq!(passed.unwrap().len(), 4 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewals_pass_unread_and_children_ask_for_themselves_alone() {
+    let cloud = Cloud::open();
+    let gateway = Gateway::running(&cloud, ROOMY).await;
+    let child = gateway.child(&cloud, "press-1").await;
+    let said = Bytes::from_static(b"signed by the child");
+    let ask = async |whose: &str| child.0.renew(&name(whose), said.clone()).await.unwrap();
+    assert_eq!(
+        ask("acme/press-1").await,
+        (409, Bytes::from_static(b"not yet"))
+    );
+    assert_eq!(ask("acme/press-2").await.0, 403);
+    assert_eq!(ask("acme/gate-1").await.0, 403);
+    assert_eq!(cloud.renewals(), [("acme/press-1".to_owned(), said)]);
 }

@@ -1,7 +1,7 @@
 //! Signed messages: what was sealed opens, and everything else is refused by name.
 
 use espalier_protocol::{
-    DeviceIdentity, Digest,
+    DeviceIdentity, Digest, Incarnation,
     cbor::{self, CborError, MAX_PAYLOAD_BYTES},
     desired::{DesiredState, ReleaseRef, TufVersions},
     envelope::{Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, seal},
@@ -55,6 +55,7 @@ fn report() -> Report {
         device: device(),
         boot: 3,
         seq: 9,
+        incarnation: Some(Incarnation::from_bytes([5; 16])),
         nonce: vec![7; 16],
         at: "2026-01-01T00:00:01Z".parse().unwrap(),
         class: "gateway-x86".parse().unwrap(),

@@ -12,6 +12,7 @@ use espalier_protocol::{
     job::{BuildJob, GateVerdict, JobEvent},
     manifest::{Manifest, ManifestError, ModelDescription},
     release::{ReleaseDocument, ReleaseError},
+    renew::{RenewRequest, Renewed},
     report::{Ack, Attack, FailureKind, Report, Step},
     topic::{Channel, Topic},
     trust::{DeployerKeys, SigningKey},
@@ -148,6 +149,15 @@ fn claims_and_enrolments_of_v0_1_are_read_for_ever() {
     assert_eq!(asked.role, Role::Gateway);
     let answer: Enrolled = serde_json::from_slice(&recorded("enrolled.json")).unwrap();
     assert_eq!(answer.gateway.unwrap().as_str(), "gate-1");
+}
+
+#[test]
+fn renewals_of_v0_1_are_read_for_ever() {
+    let asked: RenewRequest = opened("renew.dsse");
+    assert_eq!(asked.device.to_string(), "acme/press-7");
+    assert_eq!(asked.follows, "4a01fe");
+    let answer: Renewed = serde_json::from_str(r#"{"certificate_pem": "PEM"}"#).unwrap();
+    assert_eq!(answer.certificate_pem, "PEM");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use espalier_protocol::manifest::{
     SegmentationAnswer, Serving,
 };
 use espalier_protocol::release::{MAX_BUILDS, MAX_RELEASE_BYTES, ReleaseDocument};
+use espalier_protocol::renew::Renewed;
 use espalier_protocol::trust::DeployerKeys;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,10 +116,11 @@ pub fn claim(bytes: &[u8]) {
     }
 }
 
-/// Both sides of an enrolment.
+/// Both sides of an enrolment, and the answer to a renewal.
 pub fn enrolment(bytes: &[u8]) {
     plain::<EnrolRequest>(bytes, MAX_ENROL_BYTES);
     plain::<Enrolled>(bytes, MAX_ENROL_BYTES);
+    plain::<Renewed>(bytes, MAX_ENROL_BYTES);
 }
 
 /// What the server writes for the forge, what the forge prints, and what the two keep in files.

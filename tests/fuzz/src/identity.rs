@@ -1,5 +1,8 @@
 //! Certificates and requests for them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use espalier_link::Certificate;
 use espalier_protocol::DeviceIdentity;
 use espalier_trust::ca::{DeviceCa, MAX_CSR_BYTES, Validity, read_peer};
 use jiff::SignedDuration;
@@ -39,9 +42,21 @@ pub fn certificate_request(bytes: &[u8]) {
     assert_eq!(peer.serial, issued.serial);
 }
 
-/// A peer's certificate. TLS has verified it before; reading it must not depend on that.
+/// A peer's certificate, as the cloud and as the device itself read it. TLS has verified it before; reading it must not
+/// depend on that.
 pub fn peer_certificate(bytes: &[u8]) {
-    if let Ok(peer) = read_peer(bytes) {
-        assert_eq!(peer.identity.to_string().parse(), Ok(peer.identity));
+    let Ok(peer) = read_peer(bytes) else {
+        return;
+    };
+    let body = STANDARD.encode(bytes);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    if let Ok(own) = Certificate::read(&pem) {
+        let here = (own.serial(), own.until());
+        assert_eq!(
+            here,
+            (peer.serial.as_str(), peer.not_after),
+            "cloud and device read another certificate"
+        );
     }
+    assert_eq!(peer.identity.to_string().parse(), Ok(peer.identity));
 }

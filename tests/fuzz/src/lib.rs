@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     target("desired", 65 * KIB, message::desired),
     target("report", 65 * KIB, message::report),
     target("ack", 65 * KIB, message::ack),
+    target("renewal", 65 * KIB, message::renewal),
     target("topic", 256, word::topic),
     target("name", 256, word::name),
     target("path", 256, word::path),

@@ -5,6 +5,7 @@ use espalier_protocol::desired::DesiredState;
 use espalier_protocol::envelope::{
     Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, Message, pre_authentication_encoding,
 };
+use espalier_protocol::renew::RenewRequest;
 use espalier_protocol::report::{Ack, Report};
 
 use crate::fixture;
@@ -29,6 +30,7 @@ pub fn envelope(bytes: &[u8]) {
         opens::<DesiredState>(&envelope),
         opens::<Report>(&envelope),
         opens::<Ack>(&envelope),
+        opens::<RenewRequest>(&envelope),
     ];
     let opened = kinds.iter().filter(|opened| **opened).count();
     assert!(opened <= 1, "one signature opens two kinds of message");
@@ -70,6 +72,11 @@ pub fn report(bytes: &[u8]) {
 /// The payload of an acknowledgement.
 pub fn ack(bytes: &[u8]) {
     payload::<Ack>(bytes);
+}
+
+/// The payload of a device's wish for its next certificate.
+pub fn renewal(bytes: &[u8]) {
+    payload::<RenewRequest>(bytes);
 }
 
 fn payload<M: Message>(bytes: &[u8]) {

@@ -57,6 +57,7 @@ impl Device {
             role: Role::Device,
             inventory: inventory(),
             development_trust: true,
+            again: false,
         };
         let random = SystemRandom::new();
         let identity = enrol(disk(), &state, claim, &wish, now(), &random).await?;

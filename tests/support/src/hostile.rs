@@ -94,5 +94,7 @@ impl BrokerGuard for WelcomesAll {
 
     async fn on_connected(&self, _: &DeviceIdentity) {}
 
+    async fn on_cloned(&self, _: &DeviceIdentity) {}
+
     async fn on_disconnected(&self, _: &DeviceIdentity) {}
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::{net::TcpStream, process::Child};
 
-use crate::wait;
+use crate::{process, wait};
 
 const UP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -73,6 +73,15 @@ impl Mosquitto {
     #[must_use]
     pub fn url(&self) -> String {
         format!("mqtts://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it read its rights anew.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn reload(&self) -> Result<()> {
+        let id = self.child.id().context("mosquitto has ended")?;
+        process::send(id, libc::SIGHUP)
     }
 
     /// Ends it at once.

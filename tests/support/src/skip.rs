@@ -13,7 +13,8 @@ pub fn skipped(test: &str, reason: &str) {
         .create(true)
         .append(true)
         .open(&log)
-        .and_then(|mut file| writeln!(file, "{test}: {reason}"));
+        // In one write: other tests append to it, too.
+        .and_then(|mut file| file.write_all(format!("{test}: {reason}\n").as_bytes()));
     if let Err(error) = written {
         eprintln!("the skip log {} cannot be written: {error}", log.display());
     }

@@ -1,7 +1,7 @@
 //! `espalier device list`.
 
 use clap::Args;
-use espalier_api::device::{DeviceModelView, DeviceRole, DeviceView};
+use espalier_api::device::{DeviceModelView, DeviceRole, DeviceView, StandingView};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ impl Shown for Devices {
                 role(device.role).into(),
                 device.class.to_string(),
                 via(device),
-                per_model(device, standing),
+                state(device),
                 per_model(device, serving),
                 device
                     .last_seen
@@ -85,6 +85,15 @@ pub fn via(device: &DeviceView) -> String {
         .gateway
         .as_ref()
         .map_or_else(|| "cloud".into(), ToString::to_string)
+}
+
+/// A device that may not speak has nothing else to say.
+fn state(device: &DeviceView) -> String {
+    match device.standing {
+        StandingView::Enrolled => per_model(device, standing),
+        StandingView::Quarantined { .. } => "QUARANTINED".into(),
+        StandingView::Revoked { .. } => "REVOKED".into(),
+    }
 }
 
 /// Where a model stands on a device: the failure is worth more than the phase it failed in.
@@ -126,7 +135,8 @@ mod tests {
                 "tenant": "main", "name": "gate-1", "role": "gateway", "class": "gateway-x86",
                 "labels": { "site": "north" }, "enrolled_at": "2026-03-01T10:00:00Z",
                 "last_seen": "2026-03-01T11:59:48Z",
-                "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z", "revoked": false },
+                "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z" },
+                "standing": { "state": "enrolled" },
                 "models": [{
                     "model": "link", "phase": "active",
                     "active": { "release": "01900000-0000-7000-8000-000000000001", "release_digest": "ab".repeat(32), "bundle": "cd".repeat(32) }
@@ -136,7 +146,8 @@ mod tests {
             {
                 "tenant": "main", "name": "camera-07", "role": "device", "gateway": "gate-1", "class": "edge-x86",
                 "labels": {}, "enrolled_at": "2026-03-01T10:00:00Z",
-                "certificate": { "serial": "02", "key_id": "bb", "not_after": "2027-03-01T10:00:00Z", "revoked": false },
+                "certificate": { "serial": "02", "key_id": "bb", "not_after": "2027-03-01T10:00:00Z" },
+                "standing": { "state": "enrolled" },
                 "models": [{ "model": "link", "phase": "failed", "failure": "golden-mismatch" }],
                 "refused": []
             }

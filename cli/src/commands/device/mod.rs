@@ -2,6 +2,8 @@
 
 mod label;
 mod list;
+mod readmit;
+mod revoke;
 mod show;
 
 use clap::Subcommand;
@@ -9,7 +11,7 @@ use clap::Subcommand;
 use super::Context;
 use crate::failure::Failure;
 
-/// Look at gateways and devices.
+/// Look at gateways and devices, shut them out and let them in again.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List gateways and devices
@@ -18,6 +20,10 @@ pub enum Command {
     Show(show::Show),
     /// Set and remove labels, by which rollouts select devices
     Label(label::Label),
+    /// Shut one out for good
+    Revoke(revoke::Revoke),
+    /// End a quarantine
+    Readmit(readmit::Readmit),
 }
 
 impl Command {
@@ -30,6 +36,8 @@ impl Command {
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
             Self::Label(command) => command.run(context).await,
+            Self::Revoke(command) => command.run(context).await,
+            Self::Readmit(command) => command.run(context).await,
         }
     }
 }

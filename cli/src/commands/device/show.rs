@@ -1,7 +1,7 @@
 //! `espalier device show`.
 
 use clap::Args;
-use espalier_api::device::{DeviceModelView, DeviceView, RefusedView};
+use espalier_api::device::{DeviceModelView, DeviceView, RefusedView, StandingView};
 use espalier_api::event::FleetEvent;
 use espalier_protocol::DeviceName;
 use jiff::Timestamp;
@@ -61,17 +61,24 @@ impl Shown for WithEvents {
     }
 }
 
+fn words(standing: &StandingView, now: Timestamp) -> String {
+    match standing {
+        StandingView::Enrolled => "enrolled".into(),
+        StandingView::Quarantined { since, reason } => {
+            format!("IN QUARANTINE since {}: {reason}", moment(*since, now))
+        }
+        StandingView::Revoked { since, reason } => {
+            format!("REVOKED {}: {reason}", moment(*since, now))
+        }
+    }
+}
+
 impl Shown for DeviceView {
     fn text(&self, now: Timestamp) -> String {
         let certificate = format!(
-            "{}, valid until {}{}",
+            "{}, valid until {}",
             self.certificate.serial,
             to_the_second(self.certificate.not_after),
-            if self.certificate.revoked {
-                ", REVOKED"
-            } else {
-                ""
-            }
         );
         let about = facts([
             ("name", format!("{}/{}", self.tenant, self.name)),
@@ -85,6 +92,7 @@ impl Shown for DeviceView {
                 self.last_seen
                     .map_or_else(|| "never".into(), |seen| moment(seen, now)),
             ),
+            ("standing", words(&self.standing, now)),
             ("certificate", certificate),
         ]);
         let models = self.models.iter().map(model_row);
@@ -143,7 +151,8 @@ mod tests {
             "tenant": "main", "name": "gate-1", "role": "gateway", "class": "gateway-x86",
             "labels": { "site": "north" }, "enrolled_at": "2026-03-01T10:00:00Z",
             "last_seen": "2026-03-01T11:59:48Z",
-            "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z", "revoked": false },
+            "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z" },
+                "standing": { "state": "enrolled" },
             "models": [{ "model": "link", "phase": "failed", "failure": "corrupt" }],
             "refused": [
                 { "attack": "wrong-key", "detail": "signed by key 00", "at": "2026-03-01T11:58:00Z" },

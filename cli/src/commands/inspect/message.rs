@@ -6,6 +6,7 @@ use ciborium::Value;
 use espalier_protocol::cbor;
 use espalier_protocol::desired::DesiredState;
 use espalier_protocol::envelope::{Envelope, EnvelopeError, Message, pre_authentication_encoding};
+use espalier_protocol::renew::RenewRequest;
 use espalier_protocol::report::{Ack, Report};
 use espalier_protocol::trust::{DeployerKeys, KeyId, PublicKey};
 use espalier_trust::ca::read_peer;
@@ -86,6 +87,11 @@ fn schema(envelope: &Envelope, now: Timestamp) -> Vec<Check> {
             "schema",
             &cbor::decode::<Ack>(&envelope.payload),
             "an acknowledgement",
+        )],
+        RenewRequest::TYPE => vec![Check::of(
+            "schema",
+            &cbor::decode::<RenewRequest>(&envelope.payload),
+            "a request for a certificate",
         )],
         _ => vec![Check::new(
             "schema",

@@ -189,6 +189,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/devices/{name}/readmit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a device's quarantine: its certificate opens doors again
+         * @description A device is put into quarantine when two live agents are seen to hold its key. Make sure that only one is left, or
+         *     revoke the device.
+         */
+        post: operations["readmit_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices/{name}/revoke": {
         parameters: {
             query?: never;
@@ -943,8 +964,6 @@ export interface components {
              * @description When it ends.
              */
             not_after: string;
-            /** @description It was revoked; the device gets no door open. */
-            revoked: boolean;
             /** @description Serial number, hex. */
             serial: string;
         };
@@ -1090,6 +1109,8 @@ export interface components {
             refused: components["schemas"]["RefusedView"][];
             /** @description Gateway or device. */
             role: components["schemas"]["DeviceRole"];
+            /** @description Whether it may speak. */
+            standing: components["schemas"]["StandingView"];
             /** @description The tenant it belongs to. */
             tenant: string;
         };
@@ -1756,6 +1777,31 @@ export interface components {
             /** @description Where it stands. */
             progress: components["schemas"]["StageProgress"];
         };
+        /** @description Whether a device may speak. */
+        StandingView: {
+            /** @enum {string} */
+            state: "enrolled";
+        } | {
+            /** @description What was noticed. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
+            /** @enum {string} */
+            state: "quarantined";
+        } | {
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
+            /** @enum {string} */
+            state: "revoked";
+        };
         /**
          * @description How far a signature can be trusted: development keys live beside the server that uses them.
          * @enum {string}
@@ -2232,6 +2278,44 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readmit_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The device's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -94,7 +94,7 @@ function everySecond(tell: () => void): () => void {
 }
 
 const GOOD = ["active", "passed", "completed", "signed", "returned", "ready"];
-const BAD = ["failed", "gate_failed", "rolled-back", "silent", "return-failed", "return-silent", "aborted", "refused", "revoked"];
+const BAD = ["failed", "gate_failed", "rolled-back", "silent", "return-failed", "return-silent", "aborted", "refused", "revoked", "quarantined"];
 const WAITING = ["pending", "draft", "queued", "waiting", "cancelled", "withdrawn", "closed"];
 const STOPPED = ["paused", "reverting", "reverted", "returning"];
 

@@ -48,6 +48,8 @@ const DEVICE: Record<string, string> = {
   enrolled: "enrolled",
   labelled: "got other labels",
   revoked: "lost its certificate: it was revoked",
+  quarantined: "was put into quarantine: two agents hold its key",
+  readmitted: "was let in again",
 };
 
 /** An event as a sentence for people. `stages` are the names of the rollout's stages. */

@@ -18,8 +18,8 @@ pub struct Candidate {
     pub class: DeviceClassName,
     /// Its labels.
     pub labels: Labels,
-    /// Whether it may no longer speak.
-    pub revoked: bool,
+    /// Whether it may not speak.
+    pub barred: bool,
     /// Another rollout of the same model that it is in and that has not ended.
     pub busy_with: Option<RolloutId>,
 }
@@ -44,9 +44,9 @@ pub enum LeftOut {
     /// The release has no build for it.
     #[error("the release has no build for device class {0}")]
     NoBuild(DeviceClassName),
-    /// It may no longer speak.
-    #[error("the device is revoked")]
-    Revoked,
+    /// It may not speak.
+    #[error("the device is revoked or in quarantine")]
+    Barred,
     /// It is in another rollout of the same model.
     #[error("rollout {0} of the same model has not ended for the device")]
     Busy(RolloutId),
@@ -99,8 +99,8 @@ fn selected(policy: &Policy, candidate: &Candidate) -> bool {
 }
 
 fn take(release: &Release, candidate: &Candidate) -> Result<Member, LeftOut> {
-    if candidate.revoked {
-        return Err(LeftOut::Revoked);
+    if candidate.barred {
+        return Err(LeftOut::Barred);
     }
     if let Some(rollout) = candidate.busy_with {
         return Err(LeftOut::Busy(rollout));

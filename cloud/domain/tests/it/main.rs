@@ -7,6 +7,7 @@
 
 mod assignments;
 mod builds;
+mod certificates;
 mod claims;
 mod observations;
 mod percents;

@@ -7,7 +7,7 @@ use espalier_protocol::report::{
     AssignmentProgress, Attack, Failure, FailureKind, MAX_DETAIL_BYTES, ModelState, Refusal,
     Report, Step,
 };
-use espalier_protocol::{DeviceIdentity, id::AssignmentId};
+use espalier_protocol::{DeviceIdentity, Incarnation, id::AssignmentId};
 use uuid::Uuid;
 
 use crate::world::start;
@@ -21,6 +21,7 @@ fn report() -> Report {
         device: press(),
         boot: 3,
         seq: 8,
+        incarnation: Some(Incarnation::from_bytes([5; 16])),
         nonce: vec![0; 16],
         at: start(),
         class: "x86".parse().unwrap(),

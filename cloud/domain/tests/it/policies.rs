@@ -77,14 +77,14 @@ fn a_policy_is_checked_when_it_is_read_back() {
 fn who_cannot_be_taken_is_named_with_the_reason() {
     let policy = policy(vec![stage("all", StageSize::Rest)]).unwrap();
     let other = RolloutId(Uuid::from_u128(99));
-    let mut revoked = candidate("revoked", "x86");
-    revoked.revoked = true;
+    let mut barred = candidate("barred", "x86");
+    barred.barred = true;
     let mut busy = candidate("busy", "x86");
     busy.busy_with = Some(other);
     let fleet = [
         candidate("good", "x86"),
         candidate("phone", "arm"),
-        revoked,
+        barred,
         busy,
     ];
     let enlisted = enlist(ROLLOUT, &policy, &release(&["x86", "riscv"]), &fleet);
@@ -104,7 +104,7 @@ fn who_cannot_be_taken_is_named_with_the_reason() {
         reasons,
         [
             ("phone", no_build),
-            ("revoked", LeftOut::Revoked),
+            ("barred", LeftOut::Barred),
             ("busy", LeftOut::Busy(other))
         ]
     );

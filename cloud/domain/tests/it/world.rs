@@ -135,7 +135,7 @@ pub fn candidate(device: &str, class: &str) -> Candidate {
         device: device.parse().unwrap(),
         class: class.parse().unwrap(),
         labels: Labels::default(),
-        revoked: false,
+        barred: false,
         busy_with: None,
     }
 }

@@ -47,6 +47,10 @@ pub trait BrokerGuard: Send + Sync + 'static {
     /// having been seen to disconnect is told a second time.
     async fn on_connected(&self, device: &DeviceIdentity);
 
+    /// Two live agents connect as this device: one that a later start of it had replaced is here again. Told once, and
+    /// anew when it is seen again.
+    async fn on_cloned(&self, device: &DeviceIdentity);
+
     /// The device has no connection any more.
     async fn on_disconnected(&self, device: &DeviceIdentity);
 }

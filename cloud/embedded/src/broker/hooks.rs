@@ -1,13 +1,13 @@
 //! The points at which the broker stops and asks. Whatever is not allowed here is refused.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use espalier_protocol::DeviceIdentity;
 use espalier_protocol::envelope::MAX_ENVELOPE_BYTES;
+use espalier_protocol::incarnation::USER_PROPERTY;
 use espalier_protocol::topic::Topic;
+use espalier_protocol::{DeviceIdentity, Incarnation};
 use rmqtt::codec::types::MQTT_LEVEL_5;
 use rmqtt::codec::v5::{PublishAckReason, SubscribeAckReason};
 use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
@@ -18,20 +18,17 @@ use rmqtt::types::{
 };
 
 use super::guard::{Admission, BrokerGuard};
+use super::presence::{Connection, Presence, Start, Succession};
 
-/// Names one connection: a device that connects again has two for a moment.
-type Connection = (Option<SocketAddr>, i64);
-
-/// The newest connection of one device. Locked while the guard is told about it, so that what it is
-/// told last is how things are.
-type Presence = Arc<tokio::sync::Mutex<Option<Connection>>>;
+/// Locked while the guard is told about the device, so that what it is told last is how things are.
+type SharedPresence = Arc<tokio::sync::Mutex<Presence>>;
 
 /// Our answers, the same object at every point.
 #[derive(Clone)]
 pub(super) struct Hooks {
     guard: Arc<dyn BrokerGuard>,
     /// Every device that ever connected: no more than there are certificates.
-    devices: Arc<Mutex<HashMap<DeviceIdentity, Presence>>>,
+    devices: Arc<Mutex<HashMap<DeviceIdentity, SharedPresence>>>,
 }
 
 impl Hooks {
@@ -62,18 +59,18 @@ impl Hooks {
         let devices: Vec<_> = self.devices().clone().into_iter().collect();
         let mut connected = Vec::new();
         for (device, presence) in devices {
-            if presence.lock().await.is_some() {
+            if presence.lock().await.is_connected() {
                 connected.push(device);
             }
         }
         connected
     }
 
-    fn presence(&self, device: &DeviceIdentity) -> Presence {
+    fn presence(&self, device: &DeviceIdentity) -> SharedPresence {
         self.devices().entry(device.clone()).or_default().clone()
     }
 
-    fn devices(&self) -> MutexGuard<'_, HashMap<DeviceIdentity, Presence>> {
+    fn devices(&self) -> MutexGuard<'_, HashMap<DeviceIdentity, SharedPresence>> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -202,10 +199,16 @@ impl Hooks {
         let Some(device) = device(&session.id) else {
             return;
         };
+        let start = incarnation(session)
+            .await
+            .map_or(Start::Unnamed, Start::Named);
         let presence = self.presence(&device);
-        let mut newest = presence.lock().await;
-        *newest = Some(connection(&session.id));
+        let mut presence = presence.lock().await;
+        let succession = presence.connected(connection(&session.id), start);
         self.guard.on_connected(&device).await;
+        if succession == Succession::Contested {
+            self.guard.on_cloned(&device).await;
+        }
     }
 
     async fn note_disconnected(&self, session: &Session) {
@@ -213,10 +216,8 @@ impl Hooks {
             return;
         };
         let presence = self.presence(&device);
-        let mut newest = presence.lock().await;
-        // A connection that a newer one of the same device has replaced ends too: that is no news.
-        if *newest == Some(connection(&session.id)) {
-            *newest = None;
+        let mut presence = presence.lock().await;
+        if presence.disconnected(connection(&session.id)) {
             self.guard.on_disconnected(&device).await;
         }
     }
@@ -254,6 +255,19 @@ impl Handler for Hooks {
 /// Authentication made sure that the client id is the certificate's name.
 fn device(id: &Id) -> Option<DeviceIdentity> {
     id.client_id.parse().ok()
+}
+
+/// The start of the agent that a connection names, if it does.
+async fn incarnation(session: &Session) -> Option<Incarnation> {
+    let info = session.connect_info().await.ok()?;
+    let ConnectInfo::V5(_, connect) = info.as_ref() else {
+        return None;
+    };
+    let properties = &connect.user_properties;
+    let (_, value) = properties
+        .iter()
+        .find(|(name, _)| name.as_bytes() == USER_PROPERTY.as_bytes())?;
+    value.parse().ok()
 }
 
 fn connection(id: &Id) -> Connection {

@@ -2,6 +2,7 @@
 
 mod guard;
 mod hooks;
+mod presence;
 mod retained;
 
 use std::io;

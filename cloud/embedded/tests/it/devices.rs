@@ -36,6 +36,7 @@ pub fn topic(device: &str, channel: Channel) -> Topic {
 pub enum Told {
     Connected(String),
     Disconnected(String),
+    Cloned(String),
     Published {
         from: String,
         topic: String,
@@ -118,6 +119,10 @@ impl BrokerGuard for Cloud {
 
     async fn on_connected(&self, device: &DeviceIdentity) {
         self.tell(Told::Connected(device.to_string()));
+    }
+
+    async fn on_cloned(&self, device: &DeviceIdentity) {
+        self.tell(Told::Cloned(device.to_string()));
     }
 
     async fn on_disconnected(&self, device: &DeviceIdentity) {

@@ -28,8 +28,8 @@ pub struct Known {
     pub role: Role,
     /// The gateway that it lives behind.
     pub gateway: Option<DeviceName>,
-    /// It may no longer speak.
-    pub revoked: bool,
+    /// It may not speak: it was revoked, or is in quarantine.
+    pub barred: bool,
     serials: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Known {
     /// Whether a certificate with this serial number (hex) opens doors.
     #[must_use]
     pub fn admits(&self, serial: &str) -> bool {
-        !self.revoked && self.serials.iter().any(|known| known == serial)
+        !self.barred && self.serials.iter().any(|known| known == serial)
     }
 }
 
@@ -141,7 +141,7 @@ fn known(device: Device, serials: Vec<String>) -> Known {
         public_key: device.public_key,
         role: device.role,
         gateway: device.gateway,
-        revoked: device.standing.is_revoked(),
+        barred: device.standing.is_barred(),
         serials,
     }
 }

@@ -7,7 +7,7 @@ use espalier_embedded::broker::{
 };
 use espalier_protocol::{DeviceIdentity, topic::Topic};
 
-use super::{Directory, Downlink, NotSent, Uplink};
+use super::{Alarm, CloneSign, Directory, Downlink, NotSent, Uplink};
 
 /// Decides for the embedded broker from the records.
 pub struct Doorkeeper {
@@ -15,6 +15,8 @@ pub struct Doorkeeper {
     pub directory: Directory,
     /// Where reports go.
     pub uplink: Uplink,
+    /// Raised when two take turns.
+    pub alarm: Alarm,
 }
 
 #[async_trait]
@@ -32,9 +34,8 @@ impl BrokerGuard for Doorkeeper {
             return false;
         }
         let behind = self.directory.find(device).await.ok().flatten();
-        behind.is_some_and(|known| {
-            !known.revoked && known.gateway.as_ref() == Some(&connected.device)
-        })
+        behind
+            .is_some_and(|known| !known.barred && known.gateway.as_ref() == Some(&connected.device))
     }
 
     async fn on_publish(
@@ -51,6 +52,10 @@ impl BrokerGuard for Doorkeeper {
 
     async fn on_connected(&self, device: &DeviceIdentity) {
         tracing::info!(%device, "a device connected");
+    }
+
+    async fn on_cloned(&self, device: &DeviceIdentity) {
+        self.alarm.raise(device, CloneSign::TakesTurns);
     }
 
     async fn on_disconnected(&self, device: &DeviceIdentity) {

@@ -1,11 +1,13 @@
 //! Between the broker and the cloud: what devices say comes up by one path, whichever broker carries
 //! it, and what the cloud says goes down by one.
 
+mod alarm;
 mod directory;
 mod embedded;
 mod external;
 mod uplink;
 
+pub use alarm::{Alarm, Alarms, CloneSign, quarantine_clones};
 pub use directory::{Directory, Known};
 pub use embedded::{Doorkeeper, EmbeddedLink};
 pub use external::{CLOUD_USER, ExternalLink, Identity};

@@ -21,12 +21,12 @@ use espalier_protocol::{
 use espalier_store::TakenIn;
 use tokio::sync::mpsc;
 
-use super::Directory;
+use super::{CloneSign, Directory};
 use crate::{
     cloud::Cloud,
     metrics::{Metrics, ReportLabels, ReportOutcome},
     refusal::{Outcome, Refusal},
-    telemetry,
+    telemetry, usecase,
     world::World,
 };
 
@@ -108,8 +108,8 @@ impl Uplink {
             .await
             .map_err(|_| Judgement::Later)?;
         let known = known
-            .filter(|device| !device.revoked)
-            .ok_or_else(|| refused("the device is unknown or revoked"))?;
+            .filter(|device| !device.barred)
+            .ok_or_else(|| refused("the device is unknown, revoked or in quarantine"))?;
         let key = known.public_key;
         let report: Report = envelope
             .open(|id| (key.id() == id).then_some(&key))
@@ -190,6 +190,9 @@ async fn store(cloud: &Cloud, batch: &[Observation]) -> Outcome<()> {
                 outcome: word(&outcome),
             })
             .inc();
+        if let Some(sign) = clone_sign(observation, &outcome) {
+            usecase::quarantine_device(cloud, &observation.device, sign).await?;
+        }
         if let TakenIn::Stored { .. } = outcome {
             stored.insert((&observation.device, observation.position));
         }
@@ -200,6 +203,15 @@ async fn store(cloud: &Cloud, batch: &[Observation]) -> Outcome<()> {
     Ok(())
 }
 
+/// How a report gives away that two hold its device's key, if it does.
+fn clone_sign(observation: &Observation, outcome: &TakenIn) -> Option<CloneSign> {
+    match outcome {
+        TakenIn::Cloned => Some(CloneSign::SameStart),
+        TakenIn::Stored { .. } if observation.names_a_clone() => Some(CloneSign::OwnWord),
+        TakenIn::Stored { .. } | TakenIn::NotADevice(_) => None,
+    }
+}
+
 fn word(outcome: &TakenIn) -> ReportOutcome {
     match outcome {
         TakenIn::Stored {
@@ -207,7 +219,7 @@ fn word(outcome: &TakenIn) -> ReportOutcome {
             ..
         } => ReportOutcome::Stored,
         TakenIn::Stored { .. } => ReportOutcome::Stale,
-        TakenIn::NotADevice(_) => ReportOutcome::Refused,
+        TakenIn::Cloned | TakenIn::NotADevice(_) => ReportOutcome::Refused,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     refusal::{Outcome, Refusal},
 };
 
-/// An enrolled device that is not revoked.
+/// An enrolled device that is neither revoked nor in quarantine.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who it is.
@@ -54,7 +54,7 @@ pub async fn identify(cloud: &Cloud, peer: Option<&PeerCertificate>) -> Outcome<
     let known = known.filter(|known| known.admits(peer.serial.as_str()));
     let known = known.ok_or_else(|| {
         refused(format!(
-            "The certificate of {} is unknown or revoked.",
+            "The certificate of {} is unknown, revoked or in quarantine.",
             peer.identity
         ))
     })?;

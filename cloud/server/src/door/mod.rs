@@ -5,6 +5,7 @@ mod blobs;
 mod caller;
 mod enrol;
 mod metadata;
+mod renew;
 mod tls;
 
 pub use caller::{Caller, identify};
@@ -35,7 +36,8 @@ pub fn app(
     let admitted = web::scope("")
         .wrap(from_fn(caller::admit))
         .service(metadata::metadata)
-        .service(blobs::blob);
+        .service(blobs::blob)
+        .service(renew::renew);
     actix_web::App::new()
         .app_data(cloud)
         .app_data(problem::json_config().limit(MAX_ENROL_BYTES))

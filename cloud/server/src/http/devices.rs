@@ -84,6 +84,23 @@ pub async fn revoke_device(
         .map(web::Json)
 }
 
+/// Ends a device's quarantine: its certificate opens doors again
+///
+/// A device is put into quarantine when two live agents are seen to hold its key. Make sure that only one is left, or
+/// revoke the device.
+#[utoipa::path(tag = "devices", params(("name" = String, Path, description = "The device's name")),
+    responses((status = 200, body = DeviceView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[post("/devices/{name}/readmit")]
+pub async fn readmit_device(
+    cloud: Shared,
+    who: Operator,
+    name: web::Path<DeviceName>,
+) -> Outcome<web::Json<DeviceView>> {
+    usecase::readmit_device(&cloud, &who, &name)
+        .await
+        .map(web::Json)
+}
+
 /// Makes a claim, with which devices enrol
 ///
 /// The secret in it is shown once. Bring the file to the device by hand or QR code: it holds the

@@ -155,6 +155,7 @@ fn operations(config: &mut ServiceConfig<'_>) {
         .service(devices::list_device_events)
         .service(devices::set_labels)
         .service(devices::revoke_device)
+        .service(devices::readmit_device)
         .service(devices::make_claim)
         .service(brokers::mosquitto)
         .service(segment::segment)

@@ -118,22 +118,26 @@ pub async fn read_json<T: serde::de::DeserializeOwned>(
     body: web::Payload,
     cap: usize,
 ) -> Outcome<T> {
+    let bytes = read_bytes(body, cap).await?;
+    serde_json::from_slice(&bytes).map_err(malformed)
+}
+
+/// Reads a body that is not JSON.
+///
+/// # Errors
+/// `too_large` above `cap`, `malformed_body` when it breaks off.
+pub async fn read_bytes(body: web::Payload, cap: usize) -> Outcome<web::Bytes> {
     let too_large = || {
-        Refusal::new(
-            ErrorCode::TooLarge,
-            format!("The body has more than {cap} bytes."),
-        )
+        let detail = format!("The body has more than {cap} bytes.");
+        Refusal::new(ErrorCode::TooLarge, detail)
     };
-    let malformed = |reason: String| {
-        Refusal::new(
-            ErrorCode::MalformedBody,
-            format!("The body was not understood: {reason}."),
-        )
-    };
-    let bytes = body
-        .to_bytes_limited(cap)
-        .await
-        .map_err(|_| too_large())?
-        .map_err(|error| malformed(error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))
+    let read = body.to_bytes_limited(cap).await.map_err(|_| too_large())?;
+    read.map_err(malformed)
+}
+
+fn malformed(reason: impl std::fmt::Display) -> Refusal {
+    Refusal::new(
+        ErrorCode::MalformedBody,
+        format!("The body was not understood: {reason}."),
+    )
 }

@@ -29,7 +29,7 @@ async fn refresh(cloud: &Cloud, tenant: &Tenant) -> Outcome<()> {
         return Ok(());
     }
     let standing = Standing::of(&newest)?;
-    let edition = standing.edition(cloud, &standing.root, &standing.targets, Vec::new())?;
+    let edition = standing.edition(cloud, tenant, &standing.root, &standing.targets, Vec::new())?;
     match tuf.publish(tenant, &edition, cloud.world.now()).await? {
         Written::Updated => {
             let timestamp = newest.timestamp.version + 1;

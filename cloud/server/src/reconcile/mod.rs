@@ -9,6 +9,7 @@ mod founding;
 mod metadata;
 mod notices;
 mod parts;
+mod restore;
 mod rollouts;
 
 use std::{sync::Arc, time::Duration};

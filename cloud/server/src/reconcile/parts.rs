@@ -15,6 +15,7 @@ use espalier_trust::tuf::TrustedRoot;
 use super::{
     Bootstrap,
     founding::{Founding, first_edition},
+    restore,
 };
 use crate::{
     cloud::Cloud,
@@ -85,6 +86,7 @@ impl Parts {
         let (principals, now) = (cloud.store()?.principals(), cloud.world.now());
         principals.ensure_tenant(&tenant, now).await?;
         publish_first_edition(cloud, &tenant).await?;
+        restore::catch_up(cloud, &tenant).await?;
         let root = cloud.root(&tenant).await?;
         refuse_foreign_keys(cloud, &root)?;
         cloud.authority.speaks_under(&root);

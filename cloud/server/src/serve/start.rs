@@ -22,11 +22,15 @@ use crate::{
     authority::Authority,
     bells::Bells,
     blobs::Blobs,
-    bridge::{Broker, Directory, Doorkeeper, EmbeddedLink, ExternalLink, Identity, Queue, Uplink},
+    bridge::{
+        Alarm, Alarms, Broker, Directory, Doorkeeper, EmbeddedLink, ExternalLink, Identity, Queue,
+        Uplink,
+    },
     catalogue::Catalogue,
     cloud::{Addresses, Cloud, JOBS_FOLDER, Settings},
     config::{BrokerChoice, Config, DatabaseChoice, TlsFiles},
     door,
+    last_edition::LastEditions,
     metrics::Metrics,
     passphrase::Passphrase,
     principal::{ADMIN_TOKEN_FILE, admin_token, write_private},
@@ -57,6 +61,8 @@ pub struct Started {
     pub uplink: Uplink,
     /// Reports that wait to be stored.
     pub queue: Queue,
+    /// Clones that wait for their quarantine.
+    pub alarms: Alarms,
     /// The connection to an external broker.
     pub external: Option<ExternalLink>,
     /// Parts of this process that are stopped last.
@@ -101,6 +107,8 @@ pub async fn start(
     let blobs = Blobs::in_folder(&config.in_state("blobs"))
         .map_err(explained)
         .context("the blobs cannot be opened")?;
+    let last_editions = LastEditions::in_folder(&config.in_state("editions"))
+        .context("the folder of the last editions cannot be made")?;
     sweep_imports(&config.in_state(JOBS_FOLDER))
         .context("what earlier imports left cannot be removed")?;
     let listeners = Listeners {
@@ -131,7 +139,13 @@ pub async fn start(
     let directory = Directory::new(Arc::clone(&database));
     let (uplink, queue) = Uplink::new(directory.clone(), Arc::clone(&metrics), world.clone());
     let broker = Broker::absent();
-    let wired = wire_broker(config, &certificate, &authority, &directory, &uplink).await?;
+    let (alarm, alarms) = Alarm::new();
+    let guard = Doorkeeper {
+        directory: directory.clone(),
+        uplink: uplink.clone(),
+        alarm,
+    };
+    let wired = wire_broker(config, &certificate, &authority, guard).await?;
     if let Some(embedded) = &wired.embedded {
         broker.came(Arc::new(EmbeddedLink(Arc::clone(embedded))));
         readiness.up(Part::Broker, &metrics);
@@ -152,6 +166,7 @@ pub async fn start(
         database,
         blobs,
         authority,
+        last_editions,
         world,
         broker,
         directory,
@@ -183,6 +198,7 @@ pub async fn start(
         bootstrap,
         uplink,
         queue,
+        alarms,
         external: wired.external,
         embedded,
     })
@@ -209,8 +225,7 @@ async fn wire_broker(
     config: &Config,
     certificate: &ServerCertificate,
     authority: &Authority,
-    directory: &Directory,
-    uplink: &Uplink,
+    guard: Doorkeeper,
 ) -> anyhow::Result<Wired> {
     match &config.broker {
         BrokerChoice::External(external) => {
@@ -232,11 +247,7 @@ async fn wire_broker(
         }
         BrokerChoice::Embedded { listen } => {
             let files = write_tls(&config.in_state("tls"), certificate, authority)?;
-            let guard = Arc::new(Doorkeeper {
-                directory: directory.clone(),
-                uplink: uplink.clone(),
-            });
-            let broker = EmbeddedBroker::start(files.broker(*listen), guard).await?;
+            let broker = EmbeddedBroker::start(files.broker(*listen), Arc::new(guard)).await?;
             let address = url(&format!(
                 "mqtts://{}:{}",
                 config.public_host,

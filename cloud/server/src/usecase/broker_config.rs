@@ -75,10 +75,10 @@ fn listener(port: u16) -> String {
 }
 
 /// A device's own rights follow from its certificate's name; a gateway's rights on its children's
-/// topics are written out.
+/// topics are written out, and those of devices that may not speak are taken back.
 async fn rights(cloud: &Cloud, who: &Principal) -> Outcome<String> {
     let mut acl = format!(
-        "# Written by espalier; write it anew when devices were enrolled behind a gateway.\n\
+        "# Written by espalier; write it anew when devices were enrolled behind a gateway, or shut out.\n\
         user {CLOUD_USER}\ntopic readwrite {PREFIX}/#\n\n\
         pattern read {PREFIX}/%u/down/+\npattern write {PREFIX}/%u/up/report\n"
     );
@@ -91,7 +91,9 @@ async fn rights(cloud: &Cloud, who: &Principal) -> Outcome<String> {
             .await?;
         let full = devices.len() == BATCH as usize;
         for device in &devices {
-            if device.role == Role::Gateway && !device.standing.is_revoked() {
+            if device.standing.is_barred() {
+                shut_out(&device.identity, &mut acl)?;
+            } else if device.role == Role::Gateway {
                 gateway(cloud, &device.identity, &mut acl).await?;
             }
         }
@@ -100,6 +102,11 @@ async fn rights(cloud: &Cloud, who: &Principal) -> Outcome<String> {
             return Ok(acl);
         }
     }
+}
+
+/// Its certificate still opens a connection; denials are looked at before the patterns that grant.
+fn shut_out(device: &DeviceIdentity, acl: &mut String) -> Outcome<()> {
+    write!(acl, "\nuser {device}\ntopic deny {PREFIX}/#\n").map_err(Refusal::internal)
 }
 
 async fn gateway(cloud: &Cloud, gateway: &DeviceIdentity, acl: &mut String) -> Outcome<()> {

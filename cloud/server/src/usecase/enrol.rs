@@ -7,6 +7,7 @@ use espalier_protocol::{
 };
 use espalier_store::{CertificateRecord, EnrolOutcome, Enrolment};
 use espalier_trust::ca::{CaError, DeviceCertificate, PeerCertificate};
+use jiff::Timestamp;
 
 use super::{announce, sentence};
 use crate::{
@@ -38,7 +39,8 @@ pub async fn enrol(
         None => None,
     };
     let identity = DeviceIdentity::new(claim.tenant, request.device.clone());
-    let certificate = issue(cloud, &identity, &request.csr_pem)?;
+    let now = cloud.world.now();
+    let certificate = issue(cloud, &identity, &request.csr_pem, now)?;
     let enrolment = Enrolment {
         token,
         identity: identity.clone(),
@@ -48,29 +50,40 @@ pub async fn enrol(
         public_key: certificate.public_key,
         certificate: CertificateRecord {
             serial: certificate.serial.to_string(),
-            issued_at: cloud.world.now(),
+            issued_at: now,
             expires_at: certificate.not_after,
         },
         inventory: request.inventory,
-        now: cloud.world.now(),
+        now,
     };
     let outcome = cloud.store()?.devices().enrol(&enrolment).await?;
-    judge(outcome, &identity)?;
-    cloud.directory.forget(&identity);
-    let payload = serde_json::json!({ "class": enrolment.class, "gateway": gateway });
-    announce(
-        cloud,
-        &identity.tenant,
-        "device.enrolled",
-        &identity.device,
-        payload,
-    )
-    .await;
+    let certificate_pem = match judge(outcome, &identity)? {
+        Some(held) => cloud
+            .authority
+            .certificate(&identity, &enrolment.public_key, &held)?,
+        None => {
+            enrolled(cloud, &enrolment).await;
+            certificate.pem + cloud.authority.ca.certificate_pem()
+        }
+    };
     Ok(Enrolled {
         identity,
-        certificate_pem: certificate.pem + cloud.authority.ca.certificate_pem(),
+        certificate_pem,
         gateway,
     })
+}
+
+async fn enrolled(cloud: &Cloud, enrolment: &Enrolment) {
+    let Enrolment {
+        identity,
+        class,
+        gateway,
+        ..
+    } = enrolment;
+    cloud.directory.forget(identity);
+    let payload = serde_json::json!({ "class": class, "gateway": gateway });
+    let (tenant, device) = (&identity.tenant, &identity.device);
+    announce(cloud, tenant, "device.enrolled", device, payload).await;
 }
 
 async fn gateway(cloud: &Cloud, peer: &PeerCertificate, tenant: &Tenant) -> Outcome<DeviceName> {
@@ -85,8 +98,13 @@ async fn gateway(cloud: &Cloud, peer: &PeerCertificate, tenant: &Tenant) -> Outc
     Err(Refusal::new(ErrorCode::CertificateRefused, detail))
 }
 
-fn issue(cloud: &Cloud, identity: &DeviceIdentity, csr_pem: &str) -> Outcome<DeviceCertificate> {
-    let validity = Authority::device_validity(&cloud.world);
+fn issue(
+    cloud: &Cloud,
+    identity: &DeviceIdentity,
+    csr_pem: &str,
+    now: Timestamp,
+) -> Outcome<DeviceCertificate> {
+    let validity = Authority::device_validity(now);
     let issued = cloud
         .authority
         .ca
@@ -99,9 +117,11 @@ fn issue(cloud: &Cloud, identity: &DeviceIdentity, csr_pem: &str) -> Outcome<Dev
     })
 }
 
-fn judge(outcome: EnrolOutcome, identity: &DeviceIdentity) -> Outcome<()> {
+/// The certificate that the device holds already, or none when it is to have the new one.
+fn judge(outcome: EnrolOutcome, identity: &DeviceIdentity) -> Outcome<Option<CertificateRecord>> {
     match outcome {
-        EnrolOutcome::Enrolled | EnrolOutcome::Again => Ok(()),
+        EnrolOutcome::Enrolled | EnrolOutcome::Anew => Ok(None),
+        EnrolOutcome::Again(held) => Ok(Some(held)),
         EnrolOutcome::UnknownClaim => Err(unknown_claim()),
         EnrolOutcome::Refused(refusal) => {
             Err(Refusal::new(ErrorCode::ClaimRefused, sentence(&refusal)))
@@ -111,14 +131,19 @@ fn judge(outcome: EnrolOutcome, identity: &DeviceIdentity) -> Outcome<()> {
             Err(Refusal::new(ErrorCode::AlreadyExists, detail)
                 .with_hint("choose another name, or a new key"))
         }
+        EnrolOutcome::OtherClass(class) => {
+            let detail = format!("{identity} is enrolled as a device of class {class}.");
+            Err(Refusal::new(ErrorCode::ClaimRefused, detail)
+                .with_hint("enrol a device of another class under a new name, with a new key"))
+        }
         EnrolOutcome::UnknownGateway => Err(Refusal::new(
             ErrorCode::ClaimRefused,
             "The gateway that the device came through is not known.",
         )),
-        EnrolOutcome::Revoked => {
-            let detail = format!("{identity} was revoked.");
+        EnrolOutcome::Barred => {
+            let detail = format!("{identity} was revoked, or is in quarantine.");
             Err(Refusal::new(ErrorCode::ClaimRefused, detail)
-                .with_hint("enrol it under a new name, with a new key"))
+                .with_hint("readmit it, or enrol it under a new name, with a new key"))
         }
     }
 }

@@ -83,7 +83,6 @@ async fn show(cloud: &Cloud, tenant: &Tenant, devices: Vec<Device>) -> Outcome<V
             serial: newest.serial,
             key_id: device.public_key.id().to_string(),
             not_after: newest.expires_at,
-            revoked: device.standing.is_revoked(),
         };
         let around = Surroundings {
             assignments: &assignments.remove(&name).unwrap_or_default(),

@@ -106,7 +106,7 @@ async fn behind(cloud: &Cloud, who: &Principal, via: ViaGateway) -> Outcome<Upli
     }
     let gateway = DeviceIdentity::new(who.tenant.clone(), via.name);
     let known = cloud.store()?.devices().find(&gateway).await?;
-    let known = known.filter(|device| !device.standing.is_revoked());
+    let known = known.filter(|device| !device.standing.is_barred());
     let known = known.ok_or_else(|| Refusal::absent(format!("device {}", gateway.device)))?;
     if known.role != Role::Gateway {
         return Err(Refusal::new(

@@ -79,12 +79,14 @@ impl Standing {
     }
 
     /// `files`, with the next snapshot and timestamp, which name these targets, signed with the keys that the root names.
+    /// It is kept beside the database before the database has it.
     ///
     /// # Errors
-    /// `key_missing` when they are not here.
+    /// `key_missing` when they are not here; `internal` when the edition cannot be kept.
     pub fn edition(
         &self,
         cloud: &Cloud,
+        tenant: &Tenant,
         root: &TrustedRoot,
         targets: &TrustedTargets,
         mut files: Vec<Metadata>,
@@ -97,8 +99,13 @@ impl Standing {
         let (version, ends) = (after(on.timestamp)?, now + lifetimes.timestamp);
         let timestamp = sign_timestamp(root, &snapshot, version, ends, &*keys.timestamp)
             .map_err(Refusal::internal)?;
-        files.push(metadata(Role::Snapshot, snapshot));
-        files.push(metadata(Role::Timestamp, timestamp));
+        let (snapshot, timestamp) = (
+            metadata(Role::Snapshot, snapshot),
+            metadata(Role::Timestamp, timestamp),
+        );
+        let kept = &cloud.last_editions;
+        kept.keep(tenant, root, targets, (&snapshot, &timestamp))?;
+        files.extend([snapshot, timestamp]);
         Ok(Edition { on, files })
     }
 }

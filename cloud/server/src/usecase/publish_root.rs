@@ -100,7 +100,7 @@ async fn signed(cloud: &Cloud, tenant: &Tenant, request: &PublishRoot) -> Outcom
     };
     Ok(Signed {
         targets: targets.version().get(),
-        edition: standing.edition(cloud, &next, &targets, files)?,
+        edition: standing.edition(cloud, tenant, &next, &targets, files)?,
         next,
     })
 }

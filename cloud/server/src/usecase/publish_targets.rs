@@ -33,7 +33,8 @@ pub async fn publish_targets(
         let standing = Standing::read(cloud, &who.tenant).await?;
         let (root, current) = (&standing.root, &standing.targets);
         let targets = signed_anew(cloud, root, current, &request).await?;
-        let edition = standing.edition(cloud, root, &targets, vec![named(&targets)])?;
+        let edition =
+            standing.edition(cloud, &who.tenant, root, &targets, vec![named(&targets)])?;
         let (tuf, now) = (cloud.store()?.tuf(), cloud.world.now());
         let written = match deployer_keys(current, &targets) {
             DeployerKeys::Same => tuf.publish(&who.tenant, &edition, now).await?,

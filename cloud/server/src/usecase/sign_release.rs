@@ -85,7 +85,7 @@ async fn publish(
         let targets = accept(cloud, root, current, document, signature)?;
         keep_deployer_list(cloud, root, &targets, None).await?;
         cloud.blobs.put(document.to_vec()).await?;
-        let edition = standing.edition(cloud, root, &targets, vec![named(&targets)])?;
+        let edition = standing.edition(cloud, tenant, root, &targets, vec![named(&targets)])?;
         let (version, deployer) = (targets.version().get(), deployer_keys(current, &targets));
         let (releases, now) = (cloud.store()?.releases(), cloud.world.now());
         let outcome = releases

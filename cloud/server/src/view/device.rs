@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use espalier_api::device::{
-    CertificateView, DeviceModelView, DeviceView, RefusedView, SlotView, WantedView,
+    CertificateView, DeviceModelView, DeviceView, RefusedView, SlotView, StandingView, WantedView,
 };
 use espalier_domain::{
     assignment::{Assignment, State},
     desired::desired_models,
-    device::{Device, Refused},
+    device::{Device, Refused, Standing},
 };
 use espalier_protocol::{ModelName, desired::DesiredModel, report::Installed};
 
@@ -41,12 +41,21 @@ pub fn device(device: Device, around: Surroundings<'_>) -> DeviceView {
             .collect(),
         enrolled_at: device.enrolled_at,
         last_seen: device.last.as_ref().map(|last| last.received_at),
+        standing: standing(device.standing),
         certificate: around.certificate,
         inventory: device
             .inventory
             .and_then(|facts| serde_json::to_value(facts).ok()),
         models,
         refused: around.refused.into_iter().map(refused).collect(),
+    }
+}
+
+fn standing(standing: Standing) -> StandingView {
+    match standing {
+        Standing::Enrolled => StandingView::Enrolled,
+        Standing::Quarantined { at, reason } => StandingView::Quarantined { since: at, reason },
+        Standing::Revoked { at, reason } => StandingView::Revoked { since: at, reason },
     }
 }
 

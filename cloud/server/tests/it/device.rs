@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use espalier_api::claim::{ClaimView, CreateClaim};
 use espalier_protocol::{
-    DeviceIdentity,
+    DeviceIdentity, Incarnation,
     claim::{Claim, Uplink},
     enrol::{EnrolRequest, Enrolled, Role},
     envelope::seal,
@@ -183,6 +183,7 @@ impl Device {
             device: self.identity.clone(),
             boot,
             seq,
+            incarnation: Some(Incarnation::from_bytes([5; 16])),
             nonce: vec![7; 16],
             at: jiff::Timestamp::UNIX_EPOCH,
             class: "test-class".parse().unwrap(),

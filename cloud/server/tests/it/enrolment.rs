@@ -2,7 +2,7 @@
 
 use espalier_api::{
     claim::{CreateClaim, ViaGateway},
-    device::{DeviceRole, DeviceView},
+    device::{DeviceRole, DeviceView, StandingView},
     error::ErrorCode,
 };
 use espalier_protocol::{
@@ -202,7 +202,7 @@ async fn revoked_device_finds_every_door_shut() {
     session.say(device.report(1, 1)).await;
     session.hear().await;
     let view: DeviceView = stack.post("/devices/press-1/revoke", &json!({})).await;
-    assert!(view.certificate.revoked);
+    assert!(matches!(view.standing, StandingView::Revoked { .. }));
     session.ends().await;
     device.connect().await.ends().await;
     assert_eq!(

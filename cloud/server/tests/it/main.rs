@@ -14,6 +14,7 @@ mod full_disk;
 mod operators;
 mod production;
 mod releases;
+mod renewal;
 mod reports;
 mod restart;
 mod rotation;

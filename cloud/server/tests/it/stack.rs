@@ -16,7 +16,9 @@ use espalier_server::{
     world::World,
 };
 use espalier_support::wait;
+use jiff::Timestamp;
 use reqwest::{Method, Response, StatusCode};
+use ring::rand::SystemRandom;
 use serde::{Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -52,8 +54,28 @@ impl Stack {
         stack
     }
 
+    /// A new one by a clock of the test's; none where this machine has no Postgres.
+    pub async fn by(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Option<Self> {
+        if Programs::find().is_err() {
+            eprintln!("skipped: there is no PostgreSQL here");
+            return None;
+        }
+        let world = World::new(clock, SystemRandom::new());
+        let stack = Self::launch_in(world, tempfile::tempdir().unwrap(), |_| ()).await;
+        stack.ready().await;
+        Some(stack)
+    }
+
     /// One with other flags, as soon as its doors are open: parts that it needs may be away.
     pub async fn launch(folder: TempDir, change: impl FnOnce(&mut ServeFlags)) -> Self {
+        Self::launch_in(world(), folder, change).await
+    }
+
+    async fn launch_in(
+        world: World,
+        folder: TempDir,
+        change: impl FnOnce(&mut ServeFlags),
+    ) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut flags = flags(folder.path());
@@ -61,7 +83,7 @@ impl Stack {
         let config = Config::load(&flags).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let mut served = tokio::spawn(async move { serve::serve(&config, world(), stopped).await });
+        let mut served = tokio::spawn(async move { serve::serve(&config, world, stopped).await });
         let endpoints = tokio::select! {
             endpoints = eventually("the addresses", async || read_endpoints(folder.path())) => endpoints,
             ended = &mut served => panic!("the server ended: {ended:?}"),
@@ -215,8 +237,12 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     clippy::disallowed_methods,
     reason = "a server of a test lives in real time"
 )]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 fn world() -> World {
-    World::new(jiff::Timestamp::now, ring::rand::SystemRandom::new())
+    World::new(now, SystemRandom::new())
 }
 
 fn read_endpoints(state: &Path) -> Option<Endpoints> {

@@ -8,12 +8,13 @@ use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName, Digest};
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
+use super::renew::newest_first;
 use super::row::role_name;
 use super::{CertificateRecord, Devices};
 use crate::StoreError;
 use crate::claims::ClaimRow;
 use crate::moment::Moment;
-use crate::row::to_json;
+use crate::row::{Row, to_json};
 
 /// A device that asks to come in, with the certificate that was made for it.
 #[derive(Debug, Clone)]
@@ -44,18 +45,22 @@ pub struct Enrolment {
 pub enum EnrolOutcome {
     /// The device is in.
     Enrolled,
-    /// It was in already, with this key: its answer was lost. It has a new certificate, and the claim no new use.
-    Again,
+    /// It was in already, with this key, and holds this certificate: the answer was lost. The claim has no new use.
+    Again(CertificateRecord),
+    /// It was in already, with this key, and its certificate ended: it has a new one, and the claim a new use.
+    Anew,
     /// There is no such claim for this tenant.
     UnknownClaim,
     /// The claim does not admit it.
     Refused(ClaimRefusal),
     /// Another key holds the name, or another name the key.
     NameTaken,
+    /// It was in already, as a device of this other class.
+    OtherClass(DeviceClassName),
     /// The gateway is not one of this tenant's.
     UnknownGateway,
-    /// The device was revoked; an operator must forget it first.
-    Revoked,
+    /// The device was revoked, or is in quarantine.
+    Barred,
 }
 
 impl Devices<'_> {
@@ -70,11 +75,14 @@ impl Devices<'_> {
             EnrolOutcome::Enrolled => {
                 use_claim(&mut transaction, enrolment).await?;
                 insert_device(&mut transaction, enrolment).await?;
-                insert_certificate(&mut transaction, enrolment).await?;
+                let (identity, certificate) = (&enrolment.identity, &enrolment.certificate);
+                insert_certificate(&mut transaction, identity, certificate).await?;
                 transaction.commit().await?;
             }
-            EnrolOutcome::Again => {
-                insert_certificate(&mut transaction, enrolment).await?;
+            EnrolOutcome::Anew => {
+                use_claim(&mut transaction, enrolment).await?;
+                let (identity, certificate) = (&enrolment.identity, &enrolment.certificate);
+                insert_certificate(&mut transaction, identity, certificate).await?;
                 transaction.commit().await?;
             }
             _ => transaction.rollback().await?,
@@ -93,11 +101,19 @@ async fn decide(
     if claim.tenant != enrolment.identity.tenant {
         return Ok(EnrolOutcome::UnknownClaim);
     }
-    if let Some(known) = known_device(transaction, enrolment).await? {
-        return Ok(known);
+    let acquaintance = acquaintance(transaction, enrolment).await?;
+    match acquaintance {
+        Acquaintance::Refused(outcome) => return Ok(outcome),
+        Acquaintance::Holds(certificate) => {
+            return Ok(EnrolOutcome::Again(certificate));
+        }
+        Acquaintance::Holds(_) | Acquaintance::Stranger => {}
     }
     if let Err(refusal) = claim.admits(&enrolment.class, enrolment.now) {
         return Ok(EnrolOutcome::Refused(refusal));
+    }
+    if matches!(acquaintance, Acquaintance::Holds(_)) {
+        return Ok(EnrolOutcome::Anew);
     }
     match gateway_is_known(transaction, enrolment).await? {
         true => Ok(EnrolOutcome::Enrolled),
@@ -122,15 +138,25 @@ async fn lock_claim(
     row.map(Claim::try_from).transpose()
 }
 
+/// What is known of who asks.
+enum Acquaintance {
+    /// Nothing.
+    Stranger,
+    /// It is the same device; this is its newest certificate.
+    Holds(CertificateRecord),
+    /// It cannot come in.
+    Refused(EnrolOutcome),
+}
+
 /// A name and a key belong together for good; whoever asks again with both is the same device.
-async fn known_device(
+async fn acquaintance(
     transaction: &mut Transaction<'static, Postgres>,
     enrolment: &Enrolment,
-) -> Result<Option<EnrolOutcome>, StoreError> {
+) -> Result<Acquaintance, StoreError> {
     let key = enrolment.public_key.as_bytes();
     let known = sqlx::query!(
         r#"SELECT (tenant_id = $1 AND device = $2) AS "same_name!", public_key = $3 AS "same_key!",
-                  revoked_at IS NOT NULL AS "revoked!"
+                  class, barred AS "barred!"
            FROM devices WHERE (tenant_id = $1 AND device = $2) OR public_key = $3"#,
         enrolment.identity.tenant.as_str(),
         enrolment.identity.device.as_str(),
@@ -138,12 +164,25 @@ async fn known_device(
     )
     .fetch_all(&mut **transaction)
     .await?;
-    Ok(match known.as_slice() {
-        [] => None,
-        [one] if one.same_name && one.same_key && one.revoked => Some(EnrolOutcome::Revoked),
-        [one] if one.same_name && one.same_key => Some(EnrolOutcome::Again),
-        _ => Some(EnrolOutcome::NameTaken),
-    })
+    let itself = match known.as_slice() {
+        [] => return Ok(Acquaintance::Stranger),
+        [one] if one.same_name && one.same_key => one,
+        _ => return Ok(Acquaintance::Refused(EnrolOutcome::NameTaken)),
+    };
+    if itself.barred {
+        return Ok(Acquaintance::Refused(EnrolOutcome::Barred));
+    }
+    let row = Row::of("devices", &enrolment.identity);
+    let class: DeviceClassName = row.parse("class", &itself.class)?;
+    if class != enrolment.class {
+        return Ok(Acquaintance::Refused(EnrolOutcome::OtherClass(class)));
+    }
+    let mut held = newest_first(transaction, &enrolment.identity).await?;
+    if held.is_empty() {
+        let row = Row::of("certificates", &enrolment.identity);
+        return Err(row.wrong("serial", "an enrolled device has none"));
+    }
+    Ok(Acquaintance::Holds(held.swap_remove(0)))
 }
 
 async fn gateway_is_known(
@@ -156,7 +195,7 @@ async fn gateway_is_known(
     let known = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM devices
-               WHERE tenant_id = $1 AND device = $2 AND role = 'gateway' AND revoked_at IS NULL
+               WHERE tenant_id = $1 AND device = $2 AND role = 'gateway' AND NOT barred
            ) AS "known!""#,
         enrolment.identity.tenant.as_str(),
         gateway.as_str(),
@@ -200,17 +239,18 @@ async fn insert_device(
     Ok(())
 }
 
-async fn insert_certificate(
+pub(super) async fn insert_certificate(
     transaction: &mut Transaction<'static, Postgres>,
-    enrolment: &Enrolment,
+    identity: &DeviceIdentity,
+    certificate: &CertificateRecord,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO certificates (tenant_id, serial, device, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
-        enrolment.identity.tenant.as_str(),
-        enrolment.certificate.serial,
-        enrolment.identity.device.as_str(),
-        Moment(enrolment.certificate.issued_at) as _,
-        Moment(enrolment.certificate.expires_at) as _,
+        identity.tenant.as_str(),
+        certificate.serial,
+        identity.device.as_str(),
+        Moment(certificate.issued_at) as _,
+        Moment(certificate.expires_at) as _,
     )
     .execute(&mut **transaction)
     .await?;

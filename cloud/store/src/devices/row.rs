@@ -21,6 +21,8 @@ pub(super) struct DeviceRow {
     pub(super) enrolled_at: Moment,
     pub(super) revoked_at: Option<Moment>,
     pub(super) revoked_reason: Option<String>,
+    pub(super) quarantined_at: Option<Moment>,
+    pub(super) quarantined_reason: Option<String>,
     pub(super) inventory: Option<serde_json::Value>,
     pub(super) boot: Option<i64>,
     pub(super) seq: Option<i64>,
@@ -38,6 +40,7 @@ impl TryFrom<DeviceRow> for Device {
             format_args!("{}/{}", columns.tenant_id, columns.device),
         );
         let last = last_report(&row, &mut columns)?;
+        let standing = standing(&row, &mut columns)?;
         Ok(Self {
             identity: DeviceIdentity {
                 tenant: row.parse("tenant_id", &columns.tenant_id)?,
@@ -47,19 +50,28 @@ impl TryFrom<DeviceRow> for Device {
             class: row.parse("class", &columns.class)?,
             gateway: row.parse_some("gateway", columns.gateway.as_deref())?,
             labels: row.json("labels", columns.labels)?,
-            standing: match columns.revoked_at {
-                None => Standing::Enrolled,
-                Some(at) => Standing::Revoked {
-                    at: at.0,
-                    reason: row.need("revoked_reason", columns.revoked_reason)?,
-                },
-            },
+            standing,
             public_key: PublicKey::from_bytes(row.bytes32("public_key", &columns.public_key)?),
             enrolled_at: columns.enrolled_at.0,
             inventory: row.json_some("inventory", columns.inventory)?,
             last,
         })
     }
+}
+
+/// A revocation is for good, also of a device that was in quarantine.
+fn standing(row: &Row, columns: &mut DeviceRow) -> Result<Standing, StoreError> {
+    Ok(match (&columns.revoked_at, &columns.quarantined_at) {
+        (Some(at), _) => Standing::Revoked {
+            at: at.0,
+            reason: row.need("revoked_reason", columns.revoked_reason.take())?,
+        },
+        (None, Some(at)) => Standing::Quarantined {
+            at: at.0,
+            reason: row.need("quarantined_reason", columns.quarantined_reason.take())?,
+        },
+        (None, None) => Standing::Enrolled,
+    })
 }
 
 fn last_report(row: &Row, columns: &mut DeviceRow) -> Result<Option<LastReport>, StoreError> {

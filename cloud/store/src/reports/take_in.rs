@@ -3,13 +3,13 @@
 //! A device's own row takes the newest report only. An assignment takes every report that is news to it: a newer
 //! report about one model must not hide an older one about another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use espalier_domain::Assignment;
 use espalier_domain::assignment::Applied;
 use espalier_domain::observation::{Freshness, Observation, Position};
 use espalier_protocol::id::AssignmentId;
-use espalier_protocol::{DeviceName, Tenant};
+use espalier_protocol::{DeviceName, Incarnation, Tenant};
 use sqlx::{Postgres, Transaction};
 
 use super::TakenIn;
@@ -54,6 +54,20 @@ pub(super) async fn take_in(
     Ok(outcomes.into_values().collect())
 }
 
+/// What is known of a device from its last report.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    position: Option<Position>,
+    incarnation: Option<Incarnation>,
+}
+
+impl Known {
+    fn is_contradicted_by(self, report: &Observation) -> bool {
+        self.position
+            .is_some_and(|last| report.contradicts(last.boot, self.incarnation))
+    }
+}
+
 struct Batch<'a> {
     transaction: &'a mut Transaction<'static, Postgres>,
     tenant: &'a Tenant,
@@ -66,39 +80,48 @@ impl Batch<'_> {
         reports: &[(usize, &Observation)],
     ) -> Result<Vec<(usize, TakenIn)>, StoreError> {
         let known = self.known_devices(reports).await?;
-        let accepted: Vec<_> = reports
+        let mut last: BTreeMap<&DeviceName, Known> = known
             .iter()
-            .filter(|(_, report)| known.contains_key(&report.device.device))
-            .collect();
-        let mut last: BTreeMap<&DeviceName, Option<Position>> = known
-            .iter()
-            .map(|(device, position)| (device, *position))
+            .map(|(device, known)| (device, *known))
             .collect();
 
+        let mut accepted = Vec::new();
+        let mut clones = BTreeSet::new();
         let mut newest: BTreeMap<&DeviceName, &Observation> = BTreeMap::new();
         let mut freshness: BTreeMap<usize, Freshness> = BTreeMap::new();
-        for (index, report) in &accepted {
-            let known = last.entry(&report.device.device).or_default();
-            let fresh = report.position.after(*known);
+        for told @ (index, report) in reports {
+            let Some(known) = last.get_mut(&report.device.device) else {
+                continue;
+            };
+            if known.is_contradicted_by(report) {
+                clones.insert(*index);
+                continue;
+            }
+            let fresh = report.position.after(known.position);
             if fresh == Freshness::New {
-                *known = Some(report.position);
+                *known = Known {
+                    position: Some(report.position),
+                    incarnation: report.incarnation,
+                };
                 newest.insert(&report.device.device, report);
             }
             freshness.insert(*index, fresh);
+            accepted.push(told);
         }
         self.store_newest(newest.values().copied()).await?;
         let mut applied = self.apply_progress(&accepted).await?;
         self.keep_refusals(&accepted).await?;
 
         let outcome = |(index, report): &(usize, &Observation)| {
-            let stored = freshness.get(index).map(|fresh| TakenIn::Stored {
-                freshness: *fresh,
-                applied: applied.remove(index),
-            });
-            (
-                *index,
-                stored.unwrap_or_else(|| TakenIn::NotADevice(report.device.clone())),
-            )
+            let outcome = match freshness.get(index) {
+                Some(fresh) => TakenIn::Stored {
+                    freshness: *fresh,
+                    applied: applied.remove(index),
+                },
+                None if clones.contains(index) => TakenIn::Cloned,
+                None => TakenIn::NotADevice(report.device.clone()),
+            };
+            (*index, outcome)
         };
         Ok(reports.iter().map(outcome).collect())
     }
@@ -107,15 +130,15 @@ impl Batch<'_> {
     async fn known_devices(
         &mut self,
         reports: &[(usize, &Observation)],
-    ) -> Result<BTreeMap<DeviceName, Option<Position>>, StoreError> {
+    ) -> Result<BTreeMap<DeviceName, Known>, StoreError> {
         let names: Vec<_> = reports
             .iter()
             .map(|(_, report)| report.device.device.as_str().to_owned())
             .collect();
         let rows = sqlx::query!(
-            r#"SELECT d.device, r.boot AS "boot?", r.seq AS "seq?"
+            r#"SELECT d.device, r.boot AS "boot?", r.seq AS "seq?", r.incarnation AS "incarnation?"
                FROM devices d LEFT JOIN device_reports r USING (tenant_id, device)
-               WHERE d.tenant_id = $1 AND d.device = ANY($2) AND d.revoked_at IS NULL
+               WHERE d.tenant_id = $1 AND d.device = ANY($2) AND NOT d.barred
                ORDER BY d.device FOR NO KEY UPDATE OF d"#,
             self.tenant.as_str(),
             &names,
@@ -135,7 +158,14 @@ impl Batch<'_> {
                     }),
                     _ => None,
                 };
-                Ok((row.parse("device", &columns.device)?, position))
+                let incarnation = columns
+                    .incarnation
+                    .map(|bytes| row.bytes16("incarnation", &bytes));
+                let known = Known {
+                    position,
+                    incarnation: incarnation.transpose()?.map(Incarnation::from_bytes),
+                };
+                Ok((row.parse("device", &columns.device)?, known))
             })
             .collect()
     }
@@ -156,6 +186,10 @@ impl Batch<'_> {
             .clone()
             .map(|report| signed(report.position.seq))
             .collect();
+        let incarnations: Vec<_> = newest
+            .clone()
+            .map(|report| report.incarnation.map(|start| start.as_bytes().to_vec()))
+            .collect();
         let received: Vec<_> = newest
             .clone()
             .map(|report| Moment(report.received_at))
@@ -169,18 +203,21 @@ impl Batch<'_> {
             .map(|report| to_json(&report.models))
             .collect::<Result<_, _>>()?;
         sqlx::query!(
-            "INSERT INTO device_reports AS r (tenant_id, device, boot, seq, received_at, desired_sequence, models)
-             SELECT $1, new.device, new.boot, new.seq, new.received_at, new.desired_sequence, new.models
-             FROM UNNEST($2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::jsonb[])
-                 AS new (device, boot, seq, received_at, desired_sequence, models)
+            "INSERT INTO device_reports AS r
+                 (tenant_id, device, boot, seq, incarnation, received_at, desired_sequence, models)
+             SELECT $1, new.device, new.boot, new.seq, new.incarnation, new.received_at, new.desired_sequence, new.models
+             FROM UNNEST($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::bigint[], $8::jsonb[])
+                 AS new (device, boot, seq, incarnation, received_at, desired_sequence, models)
              ON CONFLICT (tenant_id, device) DO UPDATE
-             SET boot = excluded.boot, seq = excluded.seq, received_at = excluded.received_at,
+             SET boot = excluded.boot, seq = excluded.seq, incarnation = excluded.incarnation,
+                 received_at = excluded.received_at,
                  desired_sequence = excluded.desired_sequence, models = excluded.models
              WHERE (excluded.boot, excluded.seq) > (r.boot, r.seq)",
             self.tenant.as_str(),
             &devices,
             &boots,
             &seqs,
+            &incarnations as _,
             &received as _,
             &sequences,
             &models,

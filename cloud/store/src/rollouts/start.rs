@@ -171,7 +171,7 @@ async fn candidates(
     model: &ModelName,
 ) -> Result<Vec<Candidate>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT d.device, d.class, d.labels, d.revoked_at IS NOT NULL AS "revoked!", busy.rollout_id AS "busy?"
+        r#"SELECT d.device, d.class, d.labels, d.barred, busy.rollout_id AS "busy?"
            FROM devices d
            LEFT JOIN LATERAL (
                SELECT a.rollout_id FROM assignments a JOIN rollouts o USING (tenant_id, rollout_id)
@@ -192,7 +192,7 @@ async fn candidates(
                 device: row.parse("device", &columns.device)?,
                 class: row.parse("class", &columns.class)?,
                 labels: row.json("labels", columns.labels)?,
-                revoked: columns.revoked,
+                barred: columns.barred,
                 busy_with: columns.busy.map(RolloutId),
             })
         })

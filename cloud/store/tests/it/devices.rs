@@ -60,27 +60,54 @@ async fn a_device_whose_answer_was_lost_asks_again() {
             .unwrap(),
         EnrolOutcome::Enrolled
     );
-    assert_eq!(
-        store
-            .devices()
-            .enrol(&enrolment(token, "press-1"))
-            .await
-            .unwrap(),
-        EnrolOutcome::Again
-    );
-    assert_eq!(
+    let enrol = async |enrolment| store.devices().enrol(&enrolment).await.unwrap();
+    let held = async || {
         store
             .devices()
             .certificates(&device("press-1"))
             .await
             .unwrap()
-            .len(),
-        2
-    );
+    };
+    let given = held().await.remove(0);
+    let again = enrol(enrolment(token, "press-1")).await;
+    assert_eq!(again, EnrolOutcome::Again(given.clone()));
+    assert_eq!(held().await, [given], "nothing new is on record");
     assert_eq!(
         store.claims().by_token(&token).await.unwrap().unwrap().uses,
         1
     );
+    let mut of_another_class = enrolment(token, "press-1");
+    of_another_class.class = "arm".parse().unwrap();
+    let class = "x86".parse().unwrap();
+    assert_eq!(
+        enrol(of_another_class).await,
+        EnrolOutcome::OtherClass(class)
+    );
+}
+
+#[tokio::test]
+async fn a_device_whose_certificate_ended_needs_a_claim_that_admits_it() {
+    let database = fresh().await;
+    let store = &database.store;
+    let used_up = claim(store, 1).await;
+    let enrol = async |enrolment| store.devices().enrol(&enrolment).await.unwrap();
+    // It holds for a second, so that the claims still do when it has ended.
+    let mut first = enrolment(used_up, "press-1");
+    first.certificate.expires_at = later(1);
+    assert_eq!(enrol(first).await, EnrolOutcome::Enrolled);
+    let back = |token| {
+        let mut back = enrolment(token, "press-1");
+        (back.now, back.certificate.issued_at) = (later(2), later(2));
+        back
+    };
+    let refused = EnrolOutcome::Refused(ClaimRefusal::UsedUp(1));
+    assert_eq!(enrol(back(used_up)).await, refused);
+    let another = claim(store, 1).await;
+    assert_eq!(enrol(back(another)).await, EnrolOutcome::Anew);
+    let used = store.claims().by_token(&another).await.unwrap();
+    assert_eq!(used.unwrap().uses, 1);
+    let held = store.devices().certificates(&device("press-1")).await;
+    assert_eq!(held.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -227,6 +254,6 @@ async fn a_revoked_device_is_out_with_all_its_certificates() {
             .enrol(&enrolment(token, "press-1"))
             .await
             .unwrap(),
-        EnrolOutcome::Revoked
+        EnrolOutcome::Barred
     );
 }

@@ -17,7 +17,7 @@ use espalier_protocol::job::{Evaluation, GateVerdict};
 use espalier_protocol::manifest::FileEntry;
 use espalier_protocol::report::{Activation, AssignmentProgress, Installed, ModelState, Step};
 use espalier_protocol::trust::PublicKey;
-use espalier_protocol::{DeviceIdentity, DeviceName, Digest, Tenant};
+use espalier_protocol::{DeviceIdentity, DeviceName, Digest, Incarnation, Tenant};
 use espalier_store::{
     CertificateRecord, DeployerKeys, Edition, EnrolOutcome, Enrolment, NewClaim, NewRelease,
     SignOutcome, StartOutcome, Store, StoreError,
@@ -309,6 +309,7 @@ pub fn observation(name: &str, seq: u64) -> Observation {
     Observation {
         device: device(name),
         position: Position { boot: 1, seq },
+        incarnation: Some(Incarnation::from_bytes([1; 16])),
         received_at: now(),
         class: "x86".parse().unwrap(),
         desired_sequence: 0,

@@ -16,6 +16,7 @@ mod jobs;
 mod lists;
 mod overtaken;
 mod releases;
+mod renewals;
 mod reports;
 mod rollouts;
 mod tenants;

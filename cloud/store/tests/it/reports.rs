@@ -2,11 +2,12 @@
 
 use espalier_domain::Phase;
 use espalier_domain::assignment::{Applied, Ignored};
-use espalier_domain::device::Refused;
+use espalier_domain::device::{Refused, Standing};
 use espalier_domain::observation::{Freshness, Observation};
+use espalier_protocol::Incarnation;
 use espalier_protocol::inventory::Inventory;
 use espalier_protocol::report::{Attack, Failure, FailureKind, Refusal, Step};
-use espalier_store::{Store, TakenIn};
+use espalier_store::{Store, TakenIn, Written};
 
 use crate::database::fresh;
 use crate::fixture::{
@@ -89,6 +90,62 @@ async fn strangers_and_the_revoked_are_not_acknowledged_and_do_not_spoil_the_bat
     assert_eq!(taken[0], TakenIn::NotADevice(device("nobody")));
     assert_eq!(taken[1], stored(Freshness::New, None));
     assert_eq!(taken[2], TakenIn::NotADevice(device("press-2")));
+}
+
+#[tokio::test]
+async fn of_two_agents_that_count_the_same_start_the_second_is_not_believed() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let copied = |seq| Observation {
+        incarnation: Some(Incarnation::from_bytes([2; 16])),
+        ..observation("press-1", seq)
+    };
+    let batch = [
+        observation("press-1", 1),
+        copied(2),
+        observation("press-1", 3),
+    ];
+    let taken = store.reports().take_in(&batch).await.unwrap();
+    let heard = stored(Freshness::New, None);
+    assert_eq!(taken, [heard.clone(), TakenIn::Cloned, heard]);
+    // Also one by one, and with a later number.
+    let taken = store.reports().take_in(&[copied(9)]).await.unwrap();
+    assert_eq!(taken, [TakenIn::Cloned]);
+    // A restart is another start with another number.
+    let mut restarted = copied(1);
+    restarted.position.boot += 1;
+    let taken = store.reports().take_in(&[restarted]).await.unwrap();
+    assert_eq!(taken, [stored(Freshness::New, None)]);
+}
+
+#[tokio::test]
+async fn a_device_in_quarantine_is_not_heard_until_it_is_readmitted_whichever_is_left() {
+    let database = fresh().await;
+    let store = &database.store;
+    enrol(store, &["press-1"]).await;
+    let press = device("press-1");
+    let devices = store.devices();
+    let mut ahead = observation("press-1", 7);
+    ahead.position.boot = 5;
+    let _heard = store.reports().take_in(&[ahead]).await.unwrap();
+    for expected in [Written::Updated, Written::NotUpdated] {
+        assert_eq!(
+            devices.quarantine(&press, "two", now()).await.unwrap(),
+            expected
+        );
+    }
+    let taken = store.reports().take_in(&[observation("press-1", 8)]).await;
+    assert_eq!(taken.unwrap(), [TakenIn::NotADevice(press.clone())]);
+    let known = devices.find(&press).await.unwrap().unwrap();
+    assert!(matches!(known.standing, Standing::Quarantined { .. }));
+
+    for expected in [Written::Updated, Written::NotUpdated] {
+        assert_eq!(devices.readmit(&press).await.unwrap(), expected);
+    }
+    // The one that is left counted fewer starts than the one that is gone.
+    let taken = store.reports().take_in(&[observation("press-1", 8)]).await;
+    assert_eq!(taken.unwrap(), [stored(Freshness::New, None)]);
 }
 
 /// Postgres has no text with a NUL in it, and a batch is one transaction.

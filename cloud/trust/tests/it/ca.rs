@@ -245,4 +245,28 @@ fn serials_are_unique_and_have_one_text_each() {
     );
     assert_eq!(Serial::from_bytes(&[0, 0, 10]), Serial::from_bytes(&[10]));
     assert_eq!(Serial::from_bytes(&[]).as_str(), "0");
+    assert_eq!(Serial::parse(one.serial.as_str()).unwrap(), one.serial);
+    assert_eq!(Serial::parse("a").unwrap(), Serial::from_bytes(&[10]));
+    for wrong in ["", "0a", "A", "xy", "-1"] {
+        assert!(
+            matches!(Serial::parse(wrong), Err(CaError::BadSerial(_))),
+            "{wrong}"
+        );
+    }
+}
+
+/// So a lost answer is given again from what is on record, and nothing else has to be kept of it.
+#[test]
+fn a_certificate_is_the_same_whenever_it_is_given() {
+    let cloud = cloud();
+    let (key, csr) = request(&CertificateParams::default());
+    let device = identity("acme/press-1");
+    let issued = ca(&cloud)
+        .issue_device(&device, &csr, validity(), &SystemRandom::new())
+        .unwrap();
+    let key = PublicKey::from_bytes(key.der_bytes().try_into().unwrap());
+    let reopened = ca(&cloud).certificate_pem().to_owned();
+    let reopened = DeviceCa::open(&reopened, cloud.online.device_ca.clone()).unwrap();
+    let again = reopened.certify(&device, &key, &issued.serial, validity());
+    assert_eq!(again.unwrap(), issued.pem);
 }

@@ -6,6 +6,7 @@
 mod core;
 mod fetch;
 mod orders;
+mod renewal;
 mod reporter;
 mod requirements;
 mod serving;
@@ -17,14 +18,15 @@ mod update;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use espalier_protocol::Incarnation;
 use espalier_protocol::claim::Uplink as Way;
 use espalier_protocol::enrol::Role;
-use espalier_protocol::report::Ack;
+use espalier_protocol::report::{Ack, Attack, Refusal};
 use espalier_protocol::topic::Channel;
 use espalier_slots::trust::{Recipient, open_ack};
 use espalier_slots::{Store, StoreError};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -34,10 +36,11 @@ pub use self::status::{ModelStatus, Status};
 
 use self::core::{Core, Parts};
 use self::orders::{Desk, Inbox, Letter};
+use self::renewal::Renewal;
 use self::reporter::{Keep, Reporter};
 use crate::door::{Door, DoorError};
 use crate::outbox::{Outbox, OutboxError, ReportId};
-use crate::uplink::mqtt::{Mqtt, MqttError};
+use crate::uplink::mqtt::{Caller, Mqtt, MqttError};
 use crate::uplink::relay::Relay;
 use crate::uplink::{Event, Receipt, Uplink};
 use crate::{Children, Config, Deps, Identity, StateFolder};
@@ -107,11 +110,13 @@ impl Engine {
         let store = Store::open(deps.files.clone(), &state.store())?;
         let outbox = Outbox::open(deps.files.clone(), &state.outbox())?;
         let boot = outbox.boot();
+        let incarnation = Incarnation::from_bytes(deps.random.random());
         let door = Door::open(&identity)?;
         let (events_in, events) = mpsc::channel(EVENTS);
         let stop = CancellationToken::new();
         let uplink = start_uplink(
             &identity,
+            incarnation,
             &config,
             &door,
             &mut deps.random,
@@ -125,9 +130,13 @@ impl Engine {
                 uplink.clone(),
             ))
         });
-        let (status, seen) = watch::channel(Status::new(identity.device().clone()));
+        let (status, seen) = watch::channel(Status::new(
+            identity.device().clone(),
+            identity.certificate().until(),
+        ));
         let reporter = Reporter::new(
             identity.clone(),
+            incarnation,
             outbox,
             deps.inventory.clone(),
             StdRng::from_rng(&mut deps.random),
@@ -172,7 +181,9 @@ impl Engine {
         self.take_up();
         let desk = Desk::new(self.core.clone(), self.inbox.clone(), cancel.clone());
         let desk = tokio::spawn(desk.run());
-        cancel.run_until_cancelled(self.converse()).await;
+        let renewal = Renewal::new(self.core.clone(), self.identity.clone());
+        let both = async { tokio::join!(self.converse(), renewal.run()) };
+        cancel.run_until_cancelled(both).await;
         // A desk that panicked has said so; what it did is on the disk.
         let _ended = desk.await;
     }
@@ -281,6 +292,7 @@ impl Engine {
             open_ack(bytes, &recipient)
         };
         match opened {
+            Ok(ack) if ack.boot > self.core.reporter().boot() => self.core.refuse(cloned(&ack)),
             Ok(Ack { boot, seq, .. }) => self.free(ReportId { boot, seq }),
             Err(refusal) => self.core.refuse(refusal),
         }
@@ -341,8 +353,20 @@ impl Engine {
     }
 }
 
+/// The cloud's own signature says that a start which this device never made has reported.
+fn cloned(ack: &Ack) -> Refusal {
+    Refusal {
+        attack: Attack::ClonedIdentity,
+        detail: format!(
+            "the cloud acknowledges report {} of start {}, which this device has not made: another holds its key",
+            ack.seq, ack.boot
+        ),
+    }
+}
+
 fn start_uplink(
     identity: &Identity,
+    incarnation: Incarnation,
     config: &Config,
     door: &Door,
     random: &mut StdRng,
@@ -351,7 +375,13 @@ fn start_uplink(
 ) -> Result<Arc<dyn Uplink>, EngineError> {
     let (backoff, random, stop) = (config.backoff, StdRng::from_rng(random), stop.clone());
     Ok(match &identity.facts().uplink {
-        Way::Cloud { broker, .. } => Mqtt::start(identity, broker, backoff, random, events, stop)?,
+        Way::Cloud { broker, .. } => {
+            let caller = Caller {
+                identity,
+                incarnation,
+            };
+            Mqtt::start(&caller, broker, backoff, random, events, stop)?
+        }
         Way::Gateway { .. } => {
             let device = identity.device().clone();
             Relay::start(device, door.clone(), backoff, random, events, stop)

@@ -1,6 +1,7 @@
 //! Signed reports: written, kept until they are acknowledged, and handed to the uplink.
 
 use bytes::Bytes;
+use espalier_protocol::Incarnation;
 use espalier_protocol::cbor::CborError;
 use espalier_protocol::envelope;
 use espalier_protocol::inventory::Inventory;
@@ -51,6 +52,7 @@ pub(super) struct Words {
 /// Writes and keeps reports.
 pub(super) struct Reporter {
     identity: Identity,
+    incarnation: Incarnation,
     outbox: Outbox,
     random: StdRng,
     /// Said once for each start, in its first report.
@@ -62,12 +64,14 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(
         identity: Identity,
+        incarnation: Incarnation,
         outbox: Outbox,
         inventory: Inventory,
         random: StdRng,
     ) -> Self {
         Self {
             identity,
+            incarnation,
             outbox,
             random,
             inventory: Some(inventory),
@@ -104,6 +108,7 @@ impl Reporter {
             device: self.identity.device().clone(),
             boot,
             seq,
+            incarnation: Some(self.incarnation),
             nonce,
             at: words.at,
             class: self.identity.facts().class.clone(),
@@ -143,6 +148,11 @@ impl Reporter {
 
     pub(super) fn acknowledge(&mut self, id: ReportId) -> Result<(), OutboxError> {
         self.outbox.acknowledge(id)
+    }
+
+    /// The start that the reports are numbered by.
+    pub(super) fn boot(&self) -> u64 {
+        self.outbox.boot()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use espalier_protocol::report::{Failure, Installed, Refusal};
 use espalier_protocol::{DeviceIdentity, ModelName};
 use espalier_slots::{ModelSlots, TrialSlot};
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// Refusals that are shown; the oldest goes first.
@@ -19,6 +20,10 @@ pub struct Status {
     pub connected: bool,
     /// Why not, or why not the last time.
     pub disconnected_because: Option<String>,
+    /// When its certificate ends. The next one is asked for when a third of its life is left.
+    pub certificate_until: Timestamp,
+    /// Why there is no next one, while it is due and the last try brought none.
+    pub renewal_failed: Option<String>,
     /// The sequence of the last accepted desired state; 0 before the first.
     pub desired_sequence: u64,
     /// Why the newest desired state is not acted on yet, while it is not.
@@ -51,9 +56,11 @@ pub struct ModelStatus {
 }
 
 impl Status {
-    pub(super) fn new(device: DeviceIdentity) -> Self {
+    pub(super) fn new(device: DeviceIdentity, certificate_until: Timestamp) -> Self {
         Self {
             device,
+            certificate_until,
+            renewal_failed: None,
             connected: false,
             disconnected_because: None,
             desired_sequence: 0,

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use espalier_protocol::DeviceIdentity;
 use espalier_protocol::envelope::MAX_ENVELOPE_BYTES;
+use espalier_protocol::incarnation::USER_PROPERTY;
 use espalier_protocol::topic::{Channel, Topic};
+use espalier_protocol::{DeviceIdentity, Incarnation};
 use rand::rngs::StdRng;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, Publish, SubAck};
@@ -46,6 +47,14 @@ pub enum MqttError {
     Address(Url),
 }
 
+/// Who connects.
+pub struct Caller<'a> {
+    /// The device.
+    pub identity: &'a Identity,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+}
+
 /// The uplink of a device that talks to the broker itself.
 pub struct Mqtt {
     client: AsyncClient,
@@ -59,18 +68,18 @@ impl Mqtt {
     /// # Errors
     /// When address or certificates cannot be used. A broker that cannot be reached is no error: it is tried again.
     pub fn start(
-        identity: &Identity,
+        caller: &Caller<'_>,
         broker: &Url,
         backoff: Backoff,
         random: StdRng,
         events: mpsc::Sender<Event>,
         cancel: CancellationToken,
     ) -> Result<Arc<Self>, MqttError> {
-        let (client, eventloop) = AsyncClient::new(options(identity, broker)?, QUEUE);
+        let (client, eventloop) = AsyncClient::new(options(caller, broker)?, QUEUE);
         let uplink = Arc::new(Self {
             client,
             connected: AtomicBool::new(false),
-            subscriptions: Subscriptions::new(identity.device().clone()),
+            subscriptions: Subscriptions::new(caller.identity.device().clone()),
         });
         let conversation = Conversation {
             uplink: uplink.clone(),
@@ -110,7 +119,11 @@ impl Uplink for Mqtt {
     }
 }
 
-fn options(identity: &Identity, broker: &Url) -> Result<MqttOptions, MqttError> {
+fn options(caller: &Caller<'_>, broker: &Url) -> Result<MqttOptions, MqttError> {
+    let Caller {
+        identity,
+        incarnation,
+    } = caller;
     let address = || MqttError::Address(broker.clone());
     if broker.scheme() != "mqtts" {
         return Err(address());
@@ -127,6 +140,7 @@ fn options(identity: &Identity, broker: &Url) -> Result<MqttOptions, MqttError> 
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_SECONDS))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
+        .set_user_properties(vec![(USER_PROPERTY.to_owned(), incarnation.to_string())])
         .set_max_packet_size(Some(MAX_ENVELOPE_BYTES as u32 + 4096))
         .set_manual_acks(true)
         .set_connection_timeout(10)

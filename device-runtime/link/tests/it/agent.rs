@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use espalier_link::download::Pace;
 use espalier_link::{
-    Backoff, Config, Deps, Engine, Handle, Identity, StateFolder, Status, Wish, enrol,
+    Backoff, Config, Deps, Engine, Handle, Identity, RenewalPace, StateFolder, Status, Wish, enrol,
 };
 use espalier_protocol::claim::Uplink;
 use espalier_protocol::enrol::Role;
@@ -14,6 +14,7 @@ use espalier_protocol::inventory::Inventory;
 use espalier_protocol::report::{Failure, FailureKind, Installed};
 use espalier_protocol::{DeviceIdentity, Digest, ModelName};
 use espalier_slots::{Disk, Files, Probe, TrialOutcome, VerifiedBundle};
+use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use ring::rand::SystemRandom;
@@ -116,6 +117,8 @@ impl Probe for Bench {
 pub struct Device {
     pub folder: TempDir,
     pub identity: Identity,
+    /// What its clock says.
+    pub clock: Arc<Mutex<Timestamp>>,
     /// The machine's facts.
     pub inventory: Inventory,
 }
@@ -127,6 +130,7 @@ pub fn wish(device: &DeviceIdentity, role: Role) -> Wish {
         role,
         inventory: Inventory::default(),
         development_trust: true,
+        again: false,
     }
 }
 
@@ -153,8 +157,13 @@ impl Device {
         Self {
             folder,
             identity,
+            clock: Arc::new(Mutex::new(noon())),
             inventory: Inventory::default(),
         }
+    }
+
+    pub fn set_clock(&self, now: &str) {
+        *self.clock.lock().unwrap() = now.parse().unwrap();
     }
 
     /// Starts an agent on this disk.
@@ -178,7 +187,10 @@ impl Device {
         let runtime = Runtime::new().unwrap();
         let bench = Arc::new(bench);
         let deps = Deps {
-            clock: Arc::new(noon),
+            clock: {
+                let clock = self.clock.clone();
+                Arc::new(move || *clock.lock().unwrap())
+            },
             random: StdRng::seed_from_u64(11),
             files,
             probe: bench.clone(),
@@ -195,6 +207,14 @@ impl Device {
             backoff: Backoff {
                 first: Duration::from_millis(10),
                 longest: Duration::from_millis(50),
+            },
+            renewal: RenewalPace {
+                look: Duration::from_millis(10),
+                backoff: Backoff {
+                    first: Duration::from_millis(10),
+                    longest: Duration::from_millis(50),
+                },
+                ..RenewalPace::default()
             },
             ..Config::default()
         };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use espalier_protocol::Digest;
-use espalier_protocol::report::{Attack, FailureKind, Step};
+use espalier_protocol::report::{Ack, Attack, FailureKind, Step};
 use espalier_trust::Deployer;
 
 use crate::engine::{Fleet, bundle, serves, serving_the_first};
-use crate::mint::{Bundle, hours, id, key, model, name, noon, order};
+use crate::mint::{Bundle, device, hours, id, key, model, name, noon, order};
 
 #[tokio::test]
 async fn bundle_for_another_class_is_refused_before_a_byte_of_it_is_fetched() {
@@ -311,4 +311,19 @@ async fn garbage_never_reaches_the_slots() {
     fleet.refused(Attack::EndlessData).await;
     assert!(agent.handle.status.borrow().models.is_empty());
     assert_eq!(agent.bench.serves(&model()), None::<Digest>);
+}
+
+#[tokio::test]
+async fn answer_to_a_start_that_was_never_made_names_a_cloned_identity() {
+    let (fleet, agent) = serving_the_first().await;
+    let mine = fleet.cloud.report(|_| true).await.boot;
+    let answer = |boot| Ack {
+        device: device(),
+        boot,
+        seq: 1,
+    };
+    let signed = |ack: &Ack| fleet.cloud.world().mint.sign_ack(ack);
+    fleet.cloud.send_ack(signed(&answer(mine + 1)));
+    fleet.refused(Attack::ClonedIdentity).await;
+    serves(&agent, &bundle(1));
 }

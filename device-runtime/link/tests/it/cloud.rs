@@ -9,7 +9,7 @@ use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use espalier_link::relay::Down;
 use espalier_protocol::claim::{Claim, Uplink};
-use espalier_protocol::enrol::{EnrolRequest, Enrolled};
+use espalier_protocol::enrol::EnrolRequest;
 use espalier_protocol::envelope::Envelope;
 use espalier_protocol::id::ClaimId;
 use espalier_protocol::report::{Ack, Report, Step};
@@ -20,12 +20,15 @@ use futures::StreamExt;
 use ring::rand::SystemRandom;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 use url::Url;
 
 use crate::mint::{Mint, device, id, key, name, noon};
+use crate::register::Register;
 
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,6 +62,7 @@ pub struct World {
     /// Blob requests as they came: digest, and where they wanted to begin.
     pub asked: Vec<(Digest, u64)>,
     pub enrolled: Vec<PublicKey>,
+    pub register: Register,
     pub reports: Vec<Report>,
 }
 
@@ -107,6 +111,7 @@ impl Cloud {
                 faults: Faults::default(),
                 asked: Vec::new(),
                 enrolled: Vec::new(),
+                register: Register::default(),
                 reports: Vec::new(),
                 ca,
             })),
@@ -277,6 +282,11 @@ impl Cloud {
     }
 
     fn server_tls(&self, name: &str) -> ServerConfig {
+        self.tls_for(name, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// TLS of a server of this name.
+    pub fn tls_for(&self, name: &str, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let certificate = self
             .world()
             .ca
@@ -289,29 +299,21 @@ impl Cloud {
         ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .unwrap()
     }
 
     fn enrol(&self, request: &EnrolRequest) -> HttpResponse {
-        let mut world = self.world();
-        let identity = DeviceIdentity::new(device().tenant, request.device.clone());
-        let certificate = world
-            .ca
-            .issue_device(
-                &identity,
-                &request.csr_pem,
-                validity(),
-                &SystemRandom::new(),
-            )
-            .unwrap();
-        world.enrolled.push(certificate.public_key);
-        HttpResponse::Ok().json(Enrolled {
-            identity,
-            certificate_pem: certificate.pem,
-            gateway: None,
-        })
+        let world = &mut *self.world();
+        let (key, answer) = world.register.enrol(&world.ca, request);
+        world.enrolled.push(key);
+        answer
+    }
+
+    fn renew(&self, request: &[u8]) -> HttpResponse {
+        let world = &mut *self.world();
+        world.register.renew(&world.ca, request)
     }
 
     /// The answer to everything while the cloud is not itself.
@@ -393,6 +395,7 @@ async fn serve(cloud: Cloud, doors: [(TcpListener, ServerConfig); 2]) {
             .route("/{door}/v1/enrol", web::post().to(enrol))
             .route("/{door}/v1/tuf/{file}", web::get().to(metadata))
             .route("/{door}/v1/blobs/{digest}", web::get().to(blob))
+            .route("/{door}/v1/{tenant}/{device}/renew", web::post().to(renew))
             .route("/relay/v1/{tenant}/{device}/down", web::get().to(down))
             .route("/relay/v1/{tenant}/{device}/up", web::post().to(up))
     })
@@ -406,6 +409,10 @@ async fn serve(cloud: Cloud, doors: [(TcpListener, ServerConfig); 2]) {
 
 async fn enrol(cloud: Data<Cloud>, request: web::Json<EnrolRequest>) -> HttpResponse {
     cloud.sick().unwrap_or_else(|| cloud.enrol(&request))
+}
+
+async fn renew(cloud: Data<Cloud>, request: Bytes) -> HttpResponse {
+    cloud.sick().unwrap_or_else(|| cloud.renew(&request))
 }
 
 async fn metadata(cloud: Data<Cloud>, path: web::Path<(String, String)>) -> HttpResponse {

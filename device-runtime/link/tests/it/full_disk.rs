@@ -18,7 +18,7 @@ use crate::mint::{Bundle, model, name, order};
 
 /// A disk that holds so many bytes below a folder, and no more.
 #[derive(Debug)]
-struct SmallDisk {
+pub struct SmallDisk {
     folder: PathBuf,
     holds: AtomicU64,
     /// What it says of its room beyond that: another program will have taken it meanwhile.
@@ -28,7 +28,7 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    fn of(fleet: &Fleet, promises: u64) -> Arc<Self> {
+    pub fn of(fleet: &Fleet, promises: u64) -> Arc<Self> {
         Arc::new(Self {
             folder: fleet.device.folder.path().to_owned(),
             holds: AtomicU64::new(u64::MAX),
@@ -38,7 +38,7 @@ impl SmallDisk {
     }
 
     /// Leaves room for so many bytes more.
-    fn leave(&self, bytes: u64) {
+    pub fn leave(&self, bytes: u64) {
         self.holds
             .store(size(&self.folder).saturating_add(bytes), Ordering::Relaxed);
     }

@@ -16,6 +16,8 @@ mod enrolment;
 mod full_disk;
 mod mqtt;
 mod outbox;
+mod register;
+mod renewal;
 mod restart;
 
 /// The store's tests have the same cloud on paper: keys, repository, releases.

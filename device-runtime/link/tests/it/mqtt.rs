@@ -10,13 +10,13 @@ use espalier_embedded::broker::{
     Admission, BrokerConfig, BrokerGuard, EmbeddedBroker, NotAccepted,
 };
 use espalier_link::children::ChildError;
-use espalier_protocol::DeviceIdentity;
 use espalier_protocol::claim::Uplink;
 use espalier_protocol::desired::DesiredModel;
 use espalier_protocol::enrol::Role;
 use espalier_protocol::envelope;
 use espalier_protocol::report::{Attack, Report, Step};
 use espalier_protocol::topic::{Channel, Topic};
+use espalier_protocol::{DeviceIdentity, Incarnation};
 use espalier_support::raw_broker::{RawBroker, message};
 use espalier_trust::ca::DeviceCa;
 use ring::rand::SystemRandom;
@@ -57,6 +57,8 @@ impl BrokerGuard for Guard {
     }
 
     async fn on_connected(&self, _device: &DeviceIdentity) {}
+
+    async fn on_cloned(&self, _device: &DeviceIdentity) {}
 
     async fn on_disconnected(&self, _device: &DeviceIdentity) {}
 }
@@ -267,6 +269,7 @@ async fn gateway_carries_its_childs_messages_unread() {
         device: device(),
         boot: 1,
         seq: 1,
+        incarnation: Some(Incarnation::from_bytes([5; 16])),
         nonce: vec![7],
         at: crate::mint::noon(),
         class: crate::mint::class(),

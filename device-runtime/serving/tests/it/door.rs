@@ -81,7 +81,11 @@ impl Door {
     fn switch_to_folder(&self, folder: &Path) {
         let host = self.service.host();
         let folder = ModelFolder::open(folder).unwrap();
-        let candidate = host.load(&folder).unwrap().check_golden(&folder).unwrap();
+        let candidate = host
+            .load(&folder)
+            .unwrap()
+            .check_golden(&folder, || ())
+            .unwrap();
         host.switch(candidate, Origin::default());
     }
 

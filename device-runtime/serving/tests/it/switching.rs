@@ -60,7 +60,11 @@ async fn a_switch_under_load_loses_no_request() {
             let (host, path) = (door.service.host().clone(), paths[round % 2].clone());
             let switch = move || {
                 let folder = ModelFolder::open(&path).unwrap();
-                let candidate = host.load(&folder).unwrap().check_golden(&folder).unwrap();
+                let candidate = host
+                    .load(&folder)
+                    .unwrap()
+                    .check_golden(&folder, || ())
+                    .unwrap();
                 host.switch(candidate, Origin::default())
             };
             let retired = tokio::task::spawn_blocking(switch).await.unwrap();
@@ -123,7 +127,7 @@ fn a_bundle_that_fails_its_golden_inputs_never_serves() {
     .unwrap();
     let bad = ModelFolder::open(bad.path()).unwrap();
     let candidate = door.service.host().load(&bad).unwrap();
-    let refused = candidate.check_golden(&bad);
+    let refused = candidate.check_golden(&bad, || ());
     assert!(matches!(refused, Err(GoldenError::Differs { .. })));
     assert_eq!(door.service.host().instance("tiny").unwrap().bundle(), good);
     assert!(

@@ -1,12 +1,14 @@
 //! Whole walks and hazards, through the doors that users and devices have.
 
 mod busy;
+mod clones;
 mod hostile_children;
 mod hostile_models;
 mod kills;
 #[path = "../../../../device-runtime/runtime/tests/it/onnx.rs"]
 mod onnx;
 mod proof;
+mod restored;
 mod rights;
 mod rotation;
 #[expect(

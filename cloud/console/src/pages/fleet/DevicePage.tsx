@@ -9,7 +9,7 @@ import { Prose } from "../../ui/Prose";
 import { day, words } from "../../ui/format";
 import { Ago, Digest, Facts, Heading, Nothing, Section, State } from "../../ui/parts";
 import { Loaded } from "../../ui/states";
-import { Via } from "./FleetPage";
+import { Barred, Via } from "./FleetPage";
 import { LabelEditor } from "./LabelEditor";
 import { inventoryFacts } from "./inventory";
 
@@ -35,7 +35,7 @@ function DeviceView({ device }: { device: Device }) {
     <>
       <Heading
         title={device.name}
-        mark={device.certificate.revoked && <State state="revoked" title="Its certificate was revoked: no door opens to it." />}
+        mark={<Barred device={device} />}
         about={`${device.role} of class ${device.class}`}
       />
       <Grid gap="xl">
@@ -75,7 +75,7 @@ function DeviceView({ device }: { device: Device }) {
 }
 
 function Identity({ device }: { device: Device }) {
-  const { revoked, not_after, key_id } = device.certificate;
+  const { not_after, key_id } = device.certificate;
   return (
     <Card py="xs">
       <Facts
@@ -83,7 +83,7 @@ function Identity({ device }: { device: Device }) {
           ["Via", <Via key="via" device={device} />],
           ["Last report", device.last_seen ? <Ago key="seen" at={device.last_seen} /> : "never"],
           ["Enrolled", <Ago key="enrolled" at={device.enrolled_at} />],
-          ["Certificate", revoked ? "revoked" : `valid until ${day(not_after)}`],
+          ["Certificate", `valid until ${day(not_after)}`],
           ["Key", <Digest key="key" value={key_id} label="key id" />],
         ]}
       />

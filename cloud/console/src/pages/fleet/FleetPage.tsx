@@ -53,7 +53,7 @@ function Fleet({ devices, now }: { devices: Device[]; now: number }) {
         <Fact
           name="Need attention"
           value={attention}
-          about={attention === 0 ? "nothing failed, nothing was refused" : "failed, silent, revoked, or refused something"}
+          about={attention === 0 ? "nothing failed, nothing was refused" : "failed, silent, shut out, or refused something"}
         />
       </SimpleGrid>
       <Group mb="sm" justify="space-between">
@@ -158,9 +158,15 @@ function Name({ device }: { device: Device }) {
       <Anchor component={Link} to={`/fleet/${device.name}`} fw={600} inherit style={{ whiteSpace: "nowrap" }}>
         {device.name}
       </Anchor>
-      {device.certificate.revoked && <State state="revoked" />}
+      <Barred device={device} />
     </Group>
   );
+}
+
+/** A device to which no door opens, and why; nothing for one that may speak. */
+export function Barred({ device }: { device: Device }) {
+  const { standing } = device;
+  return standing.state === "enrolled" ? null : <State state={standing.state} title={standing.reason} />;
 }
 
 /** The way by which the cloud reaches a device. */

@@ -35,7 +35,7 @@ function serves(device: Device): boolean {
 
 /** Whether a person should look at a device. */
 export function needsAttention(device: Device, now: number): boolean {
-  return device.certificate.revoked || device.models.some(troubled) || news(device, now).length > 0;
+  return device.standing.state !== "enrolled" || device.models.some(troubled) || news(device, now).length > 0;
 }
 
 export function summary(devices: Device[], now: number) {

@@ -55,6 +55,7 @@ pub fn write(corpus: &Corpus) -> io::Result<()> {
         "answer",
         json!({"identity": "acme/press-7", "certificate_pem": "PEM", "gateway": "gate-1"}),
     )?;
+    put("enrolment", "renewed", json!({"certificate_pem": "PEM"}))?;
     jobs(corpus)?;
     let keys = json!({"format": 1, "keys": [signing_key(DEPLOYER).public()]});
     put("deployer-keys", "of-one", keys)?;

@@ -8,11 +8,12 @@ use espalier_protocol::desired::{Action, DesiredModel, DesiredState, ReleaseRef,
 use espalier_protocol::envelope::{Message, seal};
 use espalier_protocol::id::{AssignmentId, ReleaseId};
 use espalier_protocol::inventory::Inventory;
+use espalier_protocol::renew::RenewRequest;
 use espalier_protocol::report::{
     Ack, Activation, AssignmentProgress, Attack, Failure, FailureKind, Installed, ModelState,
     Refusal, Report, Step,
 };
-use espalier_protocol::{DeviceIdentity, Digest};
+use espalier_protocol::{DeviceIdentity, Digest, Incarnation};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -37,6 +38,11 @@ pub fn write(corpus: &Corpus) -> io::Result<()> {
     }
     message(corpus, "report", "of-a-first-boot", &first_report())?;
     message(corpus, "ack", "of-a-report", &ack())?;
+    let renewal = RenewRequest {
+        device: device(),
+        follows: "a51".to_owned(),
+    };
+    message(corpus, "renewal", "of-a-device", &renewal)?;
     words(corpus)
 }
 
@@ -127,6 +133,7 @@ fn report(step: Option<Step>) -> Report {
         device: device(),
         boot: 3,
         seq: 9,
+        incarnation: Some(Incarnation::from_bytes([5; 16])),
         nonce: vec![7; 16],
         at: now(),
         class: "x86-int8".parse().expect("a constant is a name"),
