@@ -66,7 +66,7 @@ async fn whom(cloud: &Cloud, caller: &Caller, device: &DeviceIdentity) -> Outcom
     }
     let behind = |known: &Known| {
         caller.identity.tenant == device.tenant
-            && known.gateway.is_some()
+            && known.gateway.as_ref() == Some(&caller.identity.device)
     };
     let known = cloud.directory.find(device).await?.filter(behind);
     let known = known.ok_or_else(|| {
@@ -93,7 +93,7 @@ fn open(request: &[u8], device: &DeviceIdentity, key: &PublicKey) -> Outcome<Ren
         }
         _ => Refusal::new(ErrorCode::MalformedBody, sentence(&error)),
     })?;
-    if true || asked.device == *device {
+    if asked.device == *device {
         return Ok(asked);
     }
     let detail = format!("The request of {} was sent as {device}'s.", asked.device);

@@ -104,7 +104,7 @@ async fn decide(
     let acquaintance = acquaintance(transaction, enrolment).await?;
     match acquaintance {
         Acquaintance::Refused(outcome) => return Ok(outcome),
-        Acquaintance::Holds(certificate) => {
+        Acquaintance::Holds(certificate) if enrolment.now <= certificate.expires_at => {
             return Ok(EnrolOutcome::Again(certificate));
         }
         Acquaintance::Holds(_) | Acquaintance::Stranger => {}
