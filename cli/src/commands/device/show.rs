@@ -152,7 +152,7 @@ mod tests {
             "labels": { "site": "north" }, "enrolled_at": "2026-03-01T10:00:00Z",
             "last_seen": "2026-03-01T11:59:48Z",
             "certificate": { "serial": "01", "key_id": "aa", "not_after": "2027-03-01T10:00:00Z" },
-                "standing": { "state": "enrolled" },
+            "standing": { "state": "enrolled" },
             "models": [{ "model": "link", "phase": "failed", "failure": "corrupt" }],
             "refused": [
                 { "attack": "wrong-key", "detail": "signed by key 00", "at": "2026-03-01T11:58:00Z" },
@@ -168,6 +168,7 @@ mod tests {
         labels:       site=north
         enrolled:     2026-03-01T10:00:00Z (2 h ago)
         last report:  2026-03-01T11:59:48Z (12 s ago)
+        standing:     enrolled
         certificate:  01, valid until 2027-03-01T10:00:00Z
 
         MODEL  STATE    SERVES  KEEPS  WANTED
