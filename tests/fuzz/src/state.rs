@@ -64,6 +64,9 @@ pub fn outbox(bytes: &[u8]) {
         outbox.acknowledge(id).expect("memory removes a file");
     }
     assert!(outbox.is_empty());
+    if outbox.boot() == u64::MAX {
+        return;
+    }
     let again = open(&disk, &folder).expect("an outbox that was opened is opened again");
     assert!(again.is_empty(), "an acknowledged report comes again");
 }

@@ -7,8 +7,8 @@ use espalier_protocol::Digest;
 use tough::schema::{Hashes, Metafile, Signed, Snapshot, Timestamp as TimestampRole};
 
 use super::{
-    SPEC_VERSION, SignedFile, TrustedRoot, TrustedTargets, TufError, TufRole, parse, sign,
-    to_the_second,
+    MAX_METADATA_BYTES, SPEC_VERSION, SignedFile, TrustedRoot, TrustedTargets, TufError, TufRole,
+    read_signed, sign, to_the_second,
 };
 use crate::keys::KeySource;
 
@@ -92,7 +92,7 @@ impl Timestamp {
     /// # Errors
     /// [`TufError::TooLarge`], [`TufError::Malformed`], [`TufError::BadSignature`].
     pub fn read(root: &TrustedRoot, bytes: &[u8]) -> Result<Self, TufError> {
-        let signed: Signed<TimestampRole> = parse(bytes, TIMESTAMP)?;
+        let signed: Signed<TimestampRole> = read_signed(MAX_METADATA_BYTES, bytes, TIMESTAMP)?;
         root.verify(&signed, TIMESTAMP)?;
         Ok(Self {
             version: signed.signed.version,

@@ -221,11 +221,37 @@ fn parse_within<T: serde::de::DeserializeOwned>(
             limit,
         });
     }
-    let read = serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))?;
-    // Devices read all of a file before they look for what is signed. Beside that anybody can put in what their parser
-    // refuses, such as a number past all bounds, and they would never come past that file.
-    serde_json::from_slice::<serde_json::Value>(bytes).map_err(|reason| malformed(role, reason))?;
-    Ok(read)
+    serde_json::from_slice(bytes).map_err(|reason| malformed(role, reason))
+}
+
+/// A signed file as we write it. Devices compare the ids of keys by their text.
+fn in_one_spelling<T: Role>(file: &Signed<T>) -> serde_json::Result<serde_json::Value> {
+    let signatures: Vec<_> = file
+        .signatures
+        .iter()
+        .map(|signature| Signature {
+            keyid: signature.keyid.to_vec().into(),
+            sig: signature.sig.clone(),
+        })
+        .collect();
+    let signed = serde_json::to_value(&file.signed)?;
+    Ok(serde_json::json!({ "signed": signed, "signatures": signatures }))
+}
+
+/// Reads a signed file. Signatures are verified over what is understood of it, and devices verify them over what stands in
+/// it: a file in which the two differ was changed on its way, and devices would never come past it.
+fn read_signed<T: Role + serde::de::DeserializeOwned>(
+    limit: usize,
+    bytes: &[u8],
+    role: &'static str,
+) -> Result<Signed<T>, TufError> {
+    let signed: Signed<T> = parse_within(limit, bytes, role)?;
+    let stands: serde_json::Value = parse_within(limit, bytes, role)?;
+    let understood = in_one_spelling(&signed).map_err(|reason| malformed(role, reason))?;
+    match stands == understood {
+        true => Ok(signed),
+        false => Err(malformed(role, "it is not written as it was signed")),
+    }
 }
 
 pub(crate) fn malformed(role: &'static str, reason: impl std::fmt::Display) -> TufError {

@@ -9,7 +9,7 @@ use tough::schema::{Role, RoleKeys, Root, Signed};
 
 use super::{
     Allowed, MAX_ROOT_BYTES, RoleHolders, RootPlan, SPEC_VERSION, SignedFile, TufError, TufRole,
-    key_id, malformed, parse_within, public_key, sign, to_the_second, tuf_key,
+    key_id, malformed, public_key, read_signed, sign, to_the_second, tuf_key,
 };
 use crate::keys::{KeySource, PublicHalf};
 
@@ -149,7 +149,7 @@ impl TrustedRoot {
 }
 
 pub(crate) fn read_unverified(bytes: &[u8]) -> Result<Signed<Root>, TufError> {
-    parse_within(MAX_ROOT_BYTES, bytes, ROLE)
+    read_signed(MAX_ROOT_BYTES, bytes, ROLE)
 }
 
 pub(crate) fn trust(root: &Root) -> TrustLevel {

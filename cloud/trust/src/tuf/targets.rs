@@ -9,8 +9,8 @@ use tough::TargetName;
 use tough::schema::{Hashes, Signed, Target, Targets};
 
 use super::{
-    SPEC_VERSION, SignedFile, TrustedRoot, TufError, TufRole, malformed, parse, sign,
-    to_the_second, version,
+    MAX_METADATA_BYTES, SPEC_VERSION, SignedFile, TrustedRoot, TufError, TufRole, malformed,
+    read_signed, sign, to_the_second, version,
 };
 use crate::keys::KeySource;
 
@@ -136,7 +136,7 @@ impl TrustedTargets {
 /// # Errors
 /// [`TufError::TooLarge`], [`TufError::Malformed`], [`TufError::BadSignature`].
 pub fn read_targets(root: &TrustedRoot, bytes: &[u8]) -> Result<TrustedTargets, TufError> {
-    let signed: Signed<Targets> = parse(bytes, ROLE)?;
+    let signed: Signed<Targets> = read_signed(MAX_METADATA_BYTES, bytes, ROLE)?;
     root.verify(&signed, ROLE)?;
     Ok(TrustedTargets {
         targets: signed.signed,
