@@ -3,9 +3,14 @@
 use std::{
     fs::{File, TryLockError},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+
+/// How often the lock is tried before another server is believed in.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The lock; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl StateLock {
         let path = state.join("lock");
         let file =
             File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another server works in {}: stop it first, or name another folder with --state",
@@ -33,4 +38,15 @@ impl StateLock {
             }
         }
     }
+}
+
+/// A program that the server before this one was just starting holds the lock with it, until it runs.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+    file.try_lock()
 }
