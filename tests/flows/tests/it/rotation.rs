@@ -26,8 +26,10 @@ async fn every_key_is_replaced_while_a_third_of_the_fleet_is_away() -> Result<()
     let (first, bundle) = release(&workshop, 1).await?;
     let mut fleet = enrol(&operator, workshop.folder()).await?;
     fleet.go_online()?;
-    roll_out(&operator, &first).await?;
+    let rollout = roll_out(&operator, &first).await?;
     fleet.until_all_serve(&model, &bundle, PATIENCE).await?;
+    // Who goes before the cloud has heard that it serves would hold up the next rollout.
+    operator.ended(rollout.id, PATIENCE, |_| ()).await?;
     for device in &mut fleet.devices()[..AWAY] {
         device.go_offline().await?;
     }
@@ -72,10 +74,10 @@ async fn enrol(operator: &Operator, scratch: &Path) -> Result<Fleet> {
 }
 
 /// To all at once: those who are away must hold nobody up.
-async fn roll_out(operator: &Operator, release: &ReleaseView) -> Result<()> {
+async fn roll_out(operator: &Operator, release: &ReleaseView) -> Result<RolloutView> {
     let id = release.id.to_string();
     let start = ["rollout", "start", &id, "--canary", "100%"];
-    operator.run::<RolloutView>(&start).await.map(drop)
+    operator.run(&start).await
 }
 
 /// An operator with all keys of a development installation in one folder.
