@@ -12,7 +12,7 @@ use espalier_domain::device::Device;
 use espalier_domain::{Assignment, Labels};
 use espalier_protocol::{DeviceIdentity, DeviceName, Tenant};
 use jiff::Timestamp;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgExecutor, Postgres, Transaction};
 
 pub use enrol::{EnrolOutcome, Enrolment};
 pub use renew::{RenewOutcome, Renewal};
@@ -146,18 +146,10 @@ impl Devices<'_> {
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let before = sqlx::query_scalar!(
-            r#"SELECT revoked_at IS NOT NULL AS "revoked!" FROM devices
-               WHERE tenant_id = $1 AND device = $2 FOR UPDATE"#,
-            identity.tenant.as_str(),
-            identity.device.as_str(),
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
-        match before {
+        match lock(&mut transaction, identity).await? {
             None => return Ok(Written::Absent),
-            Some(true) => return Ok(Written::NotUpdated),
-            Some(false) => {}
+            Some(known) if known.revoked => return Ok(Written::NotUpdated),
+            Some(_) => {}
         }
         sqlx::query!(
             "WITH device AS (
@@ -184,23 +176,7 @@ impl Devices<'_> {
         &self,
         identity: &DeviceIdentity,
     ) -> Result<Vec<CertificateRecord>, StoreError> {
-        let rows = sqlx::query!(
-            r#"SELECT serial, issued_at AS "issued_at: Moment", expires_at AS "expires_at: Moment"
-               FROM certificates WHERE tenant_id = $1 AND device = $2 ORDER BY issued_at DESC, serial"#,
-            identity.tenant.as_str(),
-            identity.device.as_str(),
-        )
-        .fetch_all(&self.store.pool)
-        .await?;
-        let record = |serial, issued_at: Moment, expires_at: Moment| CertificateRecord {
-            serial,
-            issued_at: issued_at.0,
-            expires_at: expires_at.0,
-        };
-        Ok(rows
-            .into_iter()
-            .map(|row| record(row.serial, row.issued_at, row.expires_at))
-            .collect())
+        certificates_of(&self.store.pool, identity).await
     }
 
     /// The newest certificate of each of these devices.
@@ -235,6 +211,59 @@ impl Devices<'_> {
             })
             .collect()
     }
+}
+
+/// A device's certificates, newest first. Those of a device that is not barred are all good until they end.
+async fn certificates_of(
+    executor: impl PgExecutor<'_>,
+    identity: &DeviceIdentity,
+) -> Result<Vec<CertificateRecord>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT serial, issued_at AS "issued_at: Moment", expires_at AS "expires_at: Moment"
+           FROM certificates WHERE tenant_id = $1 AND device = $2 ORDER BY issued_at DESC, serial"#,
+        identity.tenant.as_str(),
+        identity.device.as_str(),
+    )
+    .fetch_all(executor)
+    .await?;
+    let record = |serial, issued_at: Moment, expires_at: Moment| CertificateRecord {
+        serial,
+        issued_at: issued_at.0,
+        expires_at: expires_at.0,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| record(row.serial, row.issued_at, row.expires_at))
+        .collect())
+}
+
+/// What shuts a device out now.
+struct Bars {
+    revoked: bool,
+    quarantined: bool,
+}
+
+impl Bars {
+    const fn any(&self) -> bool {
+        self.revoked || self.quarantined
+    }
+}
+
+/// What shuts a device out, which nobody else changes before the transaction ends; none for one that is unknown.
+async fn lock(
+    transaction: &mut Transaction<'static, Postgres>,
+    identity: &DeviceIdentity,
+) -> Result<Option<Bars>, StoreError> {
+    let bars = sqlx::query_as!(
+        Bars,
+        r#"SELECT revoked_at IS NOT NULL AS "revoked!", quarantined_at IS NOT NULL AS "quarantined!"
+           FROM devices WHERE tenant_id = $1 AND device = $2 FOR NO KEY UPDATE"#,
+        identity.tenant.as_str(),
+        identity.device.as_str(),
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(bars)
 }
 
 /// Nobody may wait for what a barred device cannot say any more.

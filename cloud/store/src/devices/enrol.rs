@@ -8,9 +8,8 @@ use espalier_protocol::{DeviceClassName, DeviceIdentity, DeviceName, Digest};
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::renew::newest_first;
 use super::row::role_name;
-use super::{CertificateRecord, Devices};
+use super::{CertificateRecord, Devices, certificates_of};
 use crate::StoreError;
 use crate::claims::ClaimRow;
 use crate::moment::Moment;
@@ -177,7 +176,7 @@ async fn acquaintance(
     if class != enrolment.class {
         return Ok(Acquaintance::Refused(EnrolOutcome::OtherClass(class)));
     }
-    let mut held = newest_first(transaction, &enrolment.identity).await?;
+    let mut held = certificates_of(&mut **transaction, &enrolment.identity).await?;
     if held.is_empty() {
         let row = Row::of("certificates", &enrolment.identity);
         return Err(row.wrong("serial", "an enrolled device has none"));

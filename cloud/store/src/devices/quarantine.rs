@@ -3,8 +3,7 @@
 use espalier_protocol::DeviceIdentity;
 use jiff::Timestamp;
 
-use super::{Devices, leave_rollouts};
-use crate::error::happened;
+use super::{Devices, leave_rollouts, lock};
 use crate::moment::Moment;
 use crate::{StoreError, Written};
 
@@ -22,17 +21,10 @@ impl Devices<'_> {
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let before = sqlx::query_scalar!(
-            r#"SELECT barred AS "barred!" FROM devices WHERE tenant_id = $1 AND device = $2 FOR UPDATE"#,
-            identity.tenant.as_str(),
-            identity.device.as_str(),
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
-        match before {
+        match lock(&mut transaction, identity).await? {
             None => return Ok(Written::Absent),
-            Some(true) => return Ok(Written::NotUpdated),
-            Some(false) => {}
+            Some(known) if known.any() => return Ok(Written::NotUpdated),
+            Some(_) => {}
         }
         sqlx::query!(
             "UPDATE devices SET quarantined_at = $3, quarantined_reason = $4 WHERE tenant_id = $1 AND device = $2",
@@ -57,27 +49,18 @@ impl Devices<'_> {
     /// [`StoreError`].
     pub async fn readmit(&self, identity: &DeviceIdentity) -> Result<Written, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let known = sqlx::query!(
-            "SELECT FROM devices WHERE tenant_id = $1 AND device = $2 FOR UPDATE",
-            identity.tenant.as_str(),
-            identity.device.as_str(),
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if known.is_none() {
-            return Ok(Written::Absent);
+        match lock(&mut transaction, identity).await? {
+            None => return Ok(Written::Absent),
+            Some(known) if !known.quarantined => return Ok(Written::NotUpdated),
+            Some(_) => {}
         }
-        let freed = sqlx::query!(
-            "UPDATE devices SET quarantined_at = NULL, quarantined_reason = NULL
-             WHERE tenant_id = $1 AND device = $2 AND quarantined_at IS NOT NULL",
+        sqlx::query!(
+            "UPDATE devices SET quarantined_at = NULL, quarantined_reason = NULL WHERE tenant_id = $1 AND device = $2",
             identity.tenant.as_str(),
             identity.device.as_str(),
         )
         .execute(&mut *transaction)
         .await?;
-        if !happened(freed.rows_affected()) {
-            return Ok(Written::NotUpdated);
-        }
         sqlx::query!(
             "DELETE FROM device_reports WHERE tenant_id = $1 AND device = $2",
             identity.tenant.as_str(),

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
 
 use super::enrol::insert_certificate;
-use super::{CertificateRecord, Devices};
+use super::{CertificateRecord, Devices, certificates_of, lock};
 use crate::StoreError;
-use crate::moment::Moment;
 
 /// A device that asks for its next certificate.
 #[derive(Debug, Clone)]
@@ -58,10 +57,12 @@ async fn decide(
     transaction: &mut Transaction<'static, Postgres>,
     renewal: &Renewal,
 ) -> Result<RenewOutcome, StoreError> {
-    if is_barred(transaction, &renewal.identity).await? {
+    // Locked, so that a certificate cannot be followed twice at once.
+    let bars = lock(transaction, &renewal.identity).await?;
+    if bars.is_none_or(|bars| bars.any()) {
         return Ok(RenewOutcome::Barred);
     }
-    let mut held = newest_first(transaction, &renewal.identity).await?;
+    let mut held = certificates_of(&mut **transaction, &renewal.identity).await?;
     if !held.iter().any(|held| held.serial == renewal.follows) {
         return Ok(RenewOutcome::UnknownCertificate);
     }
@@ -72,44 +73,4 @@ async fn decide(
     } else {
         RenewOutcome::Newest(newest)
     })
-}
-
-/// Locks the device, so that a certificate cannot be followed twice at once.
-async fn is_barred(
-    transaction: &mut Transaction<'static, Postgres>,
-    identity: &DeviceIdentity,
-) -> Result<bool, StoreError> {
-    let barred = sqlx::query_scalar!(
-        r#"SELECT barred AS "barred!" FROM devices WHERE tenant_id = $1 AND device = $2 FOR NO KEY UPDATE"#,
-        identity.tenant.as_str(),
-        identity.device.as_str(),
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    Ok(barred.unwrap_or(true))
-}
-
-/// The certificates of a device that were not revoked.
-pub(super) async fn newest_first(
-    transaction: &mut Transaction<'static, Postgres>,
-    identity: &DeviceIdentity,
-) -> Result<Vec<CertificateRecord>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT serial, issued_at AS "issued_at: Moment", expires_at AS "expires_at: Moment"
-           FROM certificates WHERE tenant_id = $1 AND device = $2 AND revoked_at IS NULL
-           ORDER BY issued_at DESC, serial"#,
-        identity.tenant.as_str(),
-        identity.device.as_str(),
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    let record = |serial, issued_at: Moment, expires_at: Moment| CertificateRecord {
-        serial,
-        issued_at: issued_at.0,
-        expires_at: expires_at.0,
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| record(row.serial, row.issued_at, row.expires_at))
-        .collect())
 }

@@ -4,17 +4,12 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use espalier_fuzz_targets::fixture::{
-    DEPLOYER, DEVICE, DEVICE_CA, STRANGER, cloud, key, now, pkcs8,
-};
+use espalier_fuzz_targets::fixture::{DEPLOYER, DEVICE, STRANGER, cloud, now, pkcs8};
 use espalier_fuzz_targets::teams::{self, BELOW, TEAM};
-use espalier_trust::ca::{DeviceCa, Validity};
 use jiff::SignedDuration;
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use ring::rand::SystemRandom;
-use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 
+use super::certified::Certified;
 use super::{Corpus, hazards};
 
 pub fn write(corpus: &Corpus) -> io::Result<()> {
@@ -100,29 +95,13 @@ fn release_keys_say(corpus: &Corpus) -> io::Result<()> {
 }
 
 fn identities(corpus: &Corpus) -> io::Result<()> {
-    let der = PrivatePkcs8KeyDer::from(pkcs8(DEVICE));
-    let pair =
-        KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(io::Error::other)?;
-    let request = CertificateParams::default()
-        .serialize_request(&pair)
-        .and_then(|request| request.pem())
-        .map_err(io::Error::other)?;
-    let validity = Validity {
-        not_before: now(),
-        not_after: now() + SignedDuration::from_hours(24),
-    };
-    let random = SystemRandom::new();
-    let ca = DeviceCa::create(key(DEVICE_CA), validity, &random).map_err(io::Error::other)?;
-    let identity = "acme/press-7".parse().map_err(io::Error::other)?;
-    let issued = ca
-        .issue_device(&identity, &request, validity, &random)
-        .map_err(io::Error::other)?;
+    let device = Certified::device()?;
     let private = STANDARD.encode(pkcs8(DEVICE));
     let enrolled = json!({
         "state": "enrolled", "key": private,
         "facts": {
-            "identity": identity, "class": "x86-int8", "role": "gateway", "trust": "development", "gateway": null,
-            "certificate_pem": issued.pem, "ca_pem": ca.certificate_pem(),
+            "identity": device.identity, "class": "x86-int8", "role": "gateway", "trust": "development", "gateway": null,
+            "certificate_pem": device.certificate, "ca_pem": device.authority,
             "uplink": {"via": "cloud", "door": "https://cloud:7443/", "broker": "mqtts://cloud:8883"},
         },
     });

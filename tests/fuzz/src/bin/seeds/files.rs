@@ -7,23 +7,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use espalier_forge::onnx::build::Setting;
 use espalier_forge::onnx::{DataType, GraphBuilder, ModelProto, write as write_onnx};
-use espalier_fuzz_targets::fixture::{self, DEVICE, DEVICE_CA, cloud, key, now, pkcs8};
+use espalier_fuzz_targets::fixture::{self, cloud, key, now};
 use espalier_protocol::Digest;
 use espalier_protocol::proof::bom::{
     BomError, Component, ComponentKind, Dependency, Metadata, Tools,
 };
 use espalier_protocol::proof::{Bom, SignatureError, Statement};
 use espalier_runtime::Mask;
-use espalier_trust::ca::{DeviceCa, Validity};
 use espalier_trust::keys::PublicHalf;
 use espalier_trust::tuf::{RoleHolders, RootPlan, sign_root};
 use image::{DynamicImage, ImageFormat};
 use jiff::SignedDuration;
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls_pki_types::CertificateDer;
 use ring::rand::SystemRandom;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
+use super::certified::Certified;
 use super::{Corpus, hazards};
 
 pub fn write(corpus: &Corpus) -> io::Result<()> {
@@ -196,26 +195,10 @@ fn records(corpus: &Corpus) -> io::Result<()> {
 }
 
 fn certificates(corpus: &Corpus) -> io::Result<()> {
-    let der = PrivatePkcs8KeyDer::from(pkcs8(DEVICE));
-    let pair =
-        KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(io::Error::other)?;
-    let request = CertificateParams::default()
-        .serialize_request(&pair)
-        .and_then(|request| request.pem())
-        .map_err(io::Error::other)?;
-    let validity = Validity {
-        not_before: now(),
-        not_after: now() + SignedDuration::from_hours(24),
-    };
-    let random = SystemRandom::new();
-    let ca = DeviceCa::create(key(DEVICE_CA), validity, &random).map_err(io::Error::other)?;
-    let identity = "acme/press-7".parse().map_err(io::Error::other)?;
-    let issued = ca
-        .issue_device(&identity, &request, validity, &random)
-        .map_err(io::Error::other)?;
+    let device = Certified::device()?;
     for (name, pem) in [
-        ("of-a-device", issued.pem.as_str()),
-        ("of-the-authority", ca.certificate_pem()),
+        ("of-a-device", &device.certificate),
+        ("of-the-authority", &device.authority),
     ] {
         let certificate =
             CertificateDer::from_pem_slice(pem.as_bytes()).map_err(io::Error::other)?;
@@ -227,12 +210,12 @@ fn certificates(corpus: &Corpus) -> io::Result<()> {
         [0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
     )?;
     corpus.put("peer-certificate", "of-depth", [0x30, 0x80].repeat(500))?;
-    corpus.put("certificate-request", "honest", &request)?;
-    corpus.put("certificate-request", "twice", request.repeat(2))?;
+    corpus.put("certificate-request", "honest", &device.request)?;
+    corpus.put("certificate-request", "twice", device.request.repeat(2))?;
     corpus.put(
         "certificate-request",
         "without-an-end",
-        request.replace("-----END", "END"),
+        device.request.replace("-----END", "END"),
     )?;
     let nothing = STANDARD.encode([0x30, 0x80].repeat(500));
     let pem = |body: &str| {

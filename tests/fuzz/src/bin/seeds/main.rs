@@ -2,6 +2,7 @@
 //! stays: it may be older than what is written today, and must be read for ever.
 
 mod ceremony;
+mod certified;
 mod devices;
 mod documents;
 mod files;
