@@ -88,6 +88,7 @@ impl Mqtt {
             backoff,
             random,
             failures: 0,
+            told: None,
         };
         let asking = uplink.clone();
         tokio::spawn(async move {
@@ -155,6 +156,8 @@ struct Conversation {
     backoff: Backoff,
     random: StdRng,
     failures: u32,
+    /// Why there is no connection, as the engine knows it.
+    told: Option<String>,
 }
 
 impl Conversation {
@@ -186,6 +189,7 @@ impl Conversation {
 
     async fn connected(&mut self, ack: &ConnAck) {
         self.failures = 0;
+        self.told = None;
         self.uplink.connected.store(true, Ordering::Release);
         self.uplink.subscriptions.connected(ack.session_present);
         self.tell(Event::Connected).await;
@@ -194,7 +198,10 @@ impl Conversation {
     async fn broken(&mut self, reason: String) {
         self.failures = self.failures.saturating_add(1);
         self.uplink.subscriptions.disconnected();
-        if self.uplink.connected.swap(false, Ordering::AcqRel) || self.failures == 1 {
+        self.uplink.connected.store(false, Ordering::Release);
+        // First a connection ends, and then the broker says why there is no other: both are news.
+        if self.told.as_ref() != Some(&reason) {
+            self.told = Some(reason.clone());
             self.tell(Event::Disconnected(reason)).await;
         }
         tokio::time::sleep(self.backoff.delay(self.failures, &mut self.random)).await;

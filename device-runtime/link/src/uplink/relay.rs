@@ -47,6 +47,7 @@ impl Relay {
             backoff,
             random,
             seen: Down::default(),
+            told: None,
         };
         tokio::spawn(async move {
             cancel
@@ -90,6 +91,8 @@ struct Listening {
     backoff: Backoff,
     random: StdRng,
     seen: Down,
+    /// Why there is no connection, as the engine knows it.
+    told: Option<String>,
 }
 
 impl Listening {
@@ -123,6 +126,7 @@ impl Listening {
     }
 
     async fn heard(&mut self, news: Down) {
+        self.told = None;
         if !self.connected.swap(true, Ordering::AcqRel) {
             self.tell(Event::Connected).await;
         }
@@ -152,8 +156,11 @@ impl Listening {
     /// What was heard before is forgotten: a message that could not be acted on comes again with the next connection.
     async fn broken(&mut self, failures: u32, error: &DoorError) {
         self.seen = Down::default();
-        if self.connected.swap(false, Ordering::AcqRel) || failures == 1 {
-            self.tell(Event::Disconnected(error.to_string())).await;
+        self.connected.store(false, Ordering::Release);
+        let reason = error.to_string();
+        if self.told.as_ref() != Some(&reason) {
+            self.told = Some(reason.clone());
+            self.tell(Event::Disconnected(reason)).await;
         }
         tokio::time::sleep(self.backoff.delay(failures, &mut self.random)).await;
     }

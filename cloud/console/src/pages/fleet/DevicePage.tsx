@@ -1,4 +1,4 @@
-import { Anchor, Badge, Breadcrumbs, Card, Grid, Group, Stack, Table, Text } from "@mantine/core";
+import { Alert, Anchor, Badge, Breadcrumbs, Card, Code, Grid, Group, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
@@ -38,6 +38,7 @@ function DeviceView({ device }: { device: Device }) {
         mark={<Barred device={device} />}
         about={`${device.role} of class ${device.class}`}
       />
+      <ShutOut device={device} />
       <Grid gap="xl">
         <Grid.Col span={{ base: 12, lg: 8 }}>
           <Stack gap="xl">
@@ -71,6 +72,26 @@ function DeviceView({ device }: { device: Device }) {
         </Grid.Col>
       </Grid>
     </>
+  );
+}
+
+/** Why no door opens to a device, and what to do. */
+function ShutOut({ device }: { device: Device }) {
+  const { standing, name } = device;
+  if (standing.state === "enrolled") return null;
+  const quarantined = standing.state === "quarantined";
+  return (
+    <Alert color="red" title={`${quarantined ? "In quarantine" : "Revoked"}: ${standing.reason}`} mb="lg">
+      It was shut out <Ago at={standing.since} />; what it runs it goes on serving.{" "}
+      {quarantined ? (
+        <>
+          Once only one agent holds its key: <Code>espalier device readmit {name}</Code>. If you do not know who has the other:{" "}
+          <Code>espalier device revoke {name}</Code>, and enrol it anew.
+        </>
+      ) : (
+        "It comes back under a new name, with a new key."
+      )}
+    </Alert>
   );
 }
 

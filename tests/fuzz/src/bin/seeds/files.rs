@@ -18,8 +18,8 @@ use espalier_trust::keys::PublicHalf;
 use espalier_trust::tuf::{RoleHolders, RootPlan, sign_root};
 use image::{DynamicImage, ImageFormat};
 use jiff::SignedDuration;
-use rustls_pki_types::CertificateDer;
 use ring::rand::SystemRandom;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::certified::Certified;
