@@ -64,11 +64,11 @@ impl LastEditions {
         tenant: &Tenant,
         root: &TrustedRoot,
         targets: &TrustedTargets,
-        fresh: (&Metadata, &Metadata),
+        snapshot: &Metadata,
+        timestamp: &Metadata,
     ) -> Outcome<()> {
         let version = root.version().get();
         self.write(&self.root_file(tenant, version), root.bytes())?;
-        let (snapshot, timestamp) = fresh;
         let last = LastEdition {
             root: version,
             targets: KeptFile {

@@ -104,7 +104,7 @@ impl Standing {
             metadata(Role::Timestamp, timestamp),
         );
         let kept = &cloud.last_editions;
-        kept.keep(tenant, root, targets, (&snapshot, &timestamp))?;
+        kept.keep(tenant, root, targets, &snapshot, &timestamp)?;
         files.extend([snapshot, timestamp]);
         Ok(Edition { on, files })
     }
